@@ -1,0 +1,19 @@
+"""tinynet: a mini deep-learning framework that a person can read in an afternoon.
+
+>>> import tinynet as tn
+>>> from tinynet import functions as F, layers as L, optim
+"""
+
+from . import cuda, data, datasets, functions, layers, metrics, optim
+from .autograd import enable_grad, grad, no_grad
+from .backend import DeviceError, device, manual_seed, set_default_device
+from .checkpoint import load, save
+from .creation import arange, full, ones, rand, randn, zeros
+from .layers import Layer, init
+from .model import Model, Sequential
+from .op import op
+from .tensor import Parameter, Tensor, tensor
+from .testing import GradcheckError, gradcheck
+from .training import History, StopTraining
+
+__version__ = "0.1.0"

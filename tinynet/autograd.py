@@ -1,0 +1,251 @@
+"""The way back: from a result to the gradients of what it was computed from.
+
+The one idea: a rule is written once and runs at two speeds. The walk sorts the graph with an explicit stack (no recursion,
+however deep it is) and asks each op's rules for the gradients of its inputs: on raw arrays in an ordinary backward, which
+records nothing; on Tensors with ``create_graph=True``, which records the backward itself and makes it differentiable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ContextDecorator
+from typing import Any
+
+import numpy as np
+
+from .backend import array_module, is_array
+from .tensor import PAUSE, RAW, RECORD, Tensor, as_array, make, mode
+
+# ------------------------------------------------------------------------------------------------------- recording
+
+
+class _Recording(ContextDecorator):
+    value: str
+
+    def __init__(self) -> None:
+        self._outer: list[str] = []
+
+    def _recreate_cm(self) -> _Recording:
+        return type(self)()  # a decorated function may recurse or run in two threads: each call its own
+
+    def __enter__(self) -> None:
+        self._outer.append(mode.now)
+        mode.now = self.value
+
+    def __exit__(self, *exception: object) -> None:
+        mode.now = self._outer.pop()
+
+
+class no_grad(_Recording):
+    """``with tn.no_grad():`` or ``@tn.no_grad()``: ops record nothing, in this thread.
+
+    >>> x = Parameter([1.0])
+    >>> with no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    value = PAUSE
+
+
+class enable_grad(_Recording):
+    """``with tn.enable_grad():`` or ``@tn.enable_grad()``: ops record again inside a ``no_grad``, in this thread."""
+
+    value = RECORD
+
+
+# ---------------------------------------------------------------------------------------------------- the way back
+
+
+def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    """Add d(self)/d(leaf), times ``gradient``, into ``.grad`` of every leaf that requires a gradient.
+
+    ``gradient`` has the Tensor's shape; it may be left out for a Tensor of one element (it is 1 then). The graph is
+    freed on the way unless ``retain_graph``. ``create_graph`` records the backward itself, so that the gradients can be
+    differentiated again (for that ``tn.grad`` is the better tool: a leaf whose ``.grad`` holds a graph that leads
+    back to the leaf is a reference cycle).
+
+    Raises ``RuntimeError`` where nothing requires a gradient, where the graph was freed by an earlier backward, and
+    for several elements without ``gradient``; ``ValueError`` for a ``gradient`` of another shape.
+    Unlike PyTorch, a second backward without ``retain_graph`` always raises, not only where a rule needs its inputs.
+
+    >>> x = Parameter([3.0])
+    >>> (x ** 2).backward()
+    >>> x.grad
+    tensor([6.])
+    """
+    for leaf, g in _walk([self], [gradient], set(), create_graph, retain_graph or create_graph).items():
+        if leaf._grad is not None:
+            g = leaf._grad + g if create_graph else leaf._grad.data + g
+        leaf._grad = g if create_graph else _wrap(g)
+
+
+def _wrap(g: Any) -> Tensor:
+    return make(g if is_array(g) else np.asarray(g))  # arithmetic on arrays without axes gives NumPy scalars
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    retain_graph: bool | None = None,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``outputs`` (times ``grad_outputs``, summed) for each of ``inputs``; no ``.grad`` is touched.
+
+    Each of the three may be one Tensor or a sequence. Only what leads from ``outputs`` to ``inputs`` is computed; inputs
+    need not be leaves. The graph is freed unless ``retain_graph`` (by default what ``create_graph`` is). An input on which
+    no output depends raises ``RuntimeError``, or gives None with ``allow_unused``.
+
+    >>> x = Parameter([2.0])
+    >>> (dy,) = grad(x ** 3, x, create_graph=True)
+    >>> dy, grad(dy, x)[0]
+    (tensor([12.], op=mul), tensor([12.]))
+    """
+    outputs, inputs = _sequence(outputs), _sequence(inputs)
+    seeds = [None] * len(outputs) if grad_outputs is None else _sequence(grad_outputs)
+    if len(seeds) != len(outputs):
+        raise ValueError(f"grad_outputs: expected {len(outputs)}, one for each output, got {len(seeds)}")
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor) or not x._requires_grad:
+            raise RuntimeError(f"inputs: number {i} does not require a gradient")
+    found = _walk(outputs, seeds, set(inputs), create_graph, create_graph if retain_graph is None else retain_graph)
+    for i, x in enumerate(inputs):
+        if x not in found and not allow_unused:
+            raise RuntimeError(f"inputs: no output depends on number {i}; pass allow_unused=True to get None for it")
+    return tuple(found.get(x) if create_graph or x not in found else _wrap(found[x]) for x in inputs)
+
+
+def _sequence(x: Any) -> list:
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def topological(roots: Iterable[Tensor]) -> list[Tensor]:
+    """Every result of an op behind ``roots`` (them included), each before all results that it was computed from."""
+    uses = {root: 0 for root in roots if root._op is not None}
+    stack = list(uses)
+    while stack:
+        node = stack.pop()
+        if node._inputs is None:
+            raise RuntimeError(
+                f"the graph behind this result was freed by an earlier backward (at op {node._op.name!r}); "
+                "pass retain_graph=True to that backward to go through it twice"
+            )
+        for x in node._inputs:
+            if isinstance(x, Tensor) and x._op is not None:
+                if x in uses:
+                    uses[x] += 1
+                else:
+                    uses[x] = 1
+                    stack.append(x)
+    order = [root for root in uses if uses[root] == 0]
+    for node in order:  # it grows while we go through it
+        for x in node._inputs:  # type: ignore[union-attr]
+            if isinstance(x, Tensor) and x._op is not None:
+                uses[x] -= 1
+                if uses[x] == 0:
+                    order.append(x)
+    return order
+
+
+def _seed(y: Tensor, gradient: Any) -> Any:
+    """The array that the walk starts from at the output ``y``."""
+    if not isinstance(y, Tensor) or not y._requires_grad:
+        raise RuntimeError("backward: the output does not require a gradient, or was computed under no_grad")
+    if gradient is None:
+        if y.data.size != 1:
+            raise RuntimeError(
+                f"backward: an output of shape {y.shape} needs a gradient of that shape; "
+                "only a Tensor of one element has 1 as its natural one"
+            )
+        return array_module(y.data).ones(y.shape, y.dtype)
+    g = gradient.data if isinstance(gradient, Tensor) else gradient
+    if not is_array(g) or g.dtype != y.data.dtype:
+        g = as_array(g, y.dtype, y.device)
+    if g.shape != y.data.shape:
+        raise ValueError(f"gradient: expected the output's shape {y.shape}, got {g.shape}")
+    return g.copy() if y._op is None else g
+
+
+def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool, retain: bool) -> dict[Tensor, Any]:
+    """Carry gradients from ``outputs`` back to ``wanted`` (to every leaf where that is empty), and return them.
+
+    Arrays come back from an ordinary walk, Tensors from a differentiable one. Nothing outside is written: on an error no
+    ``.grad`` has changed. The graph is freed node by node on the way, so that memory falls as the walk goes on.
+    """
+    grads: dict[Tensor, Any] = {}  # complete for a node when its turn comes; for leaves, when the walk is over
+    for y, seed in zip(outputs, seeds, strict=True):
+        g = _seed(y, seed)
+        if differentiable:
+            g = seed if isinstance(seed, Tensor) else make(g)
+        grads[y] = grads[y] + g if y in grads else g
+    order = topological(outputs)
+    needed = _leading_to(wanted, order) if wanted else None
+    order.reverse()
+    inner = {}  # gradients of wanted Tensors that are no leaves
+    outer, mode.now = mode.now, RECORD if differentiable else RAW
+    try:
+        while order:
+            node = order.pop()
+            g = grads.pop(node, None)
+            if g is not None:
+                if node in wanted:
+                    inner[node] = g
+                _step(node, g, grads, wanted, needed, differentiable)
+            if not retain:
+                node._inputs, node._keywords = None, {}
+    finally:
+        mode.now = outer
+    grads.update(inner)
+    return grads
+
+
+def _leading_to(wanted: set[Tensor], order: list[Tensor]) -> set[Tensor]:
+    """``wanted`` and every node of ``order`` from which a path leads back to one of them."""
+    needed = set(wanted)
+    for node in reversed(order):
+        if any(x in needed for x in node._inputs or () if isinstance(x, Tensor)):
+            needed.add(node)
+    return needed
+
+
+def _step(node: Tensor, g: Any, grads: dict, wanted: set, needed: set | None, differentiable: bool) -> None:
+    """Ask the rules of one node for the gradients of its inputs, and add them to ``grads``."""
+    op, inputs, keywords = node._op, node._inputs, node._keywords
+    if differentiable:
+        y, operands = node, inputs
+    else:
+        y, operands = node.data, [x.data if isinstance(x, Tensor) else x for x in inputs]  # type: ignore[union-attr]
+    for i, x in enumerate(inputs):  # type: ignore[arg-type]
+        if not isinstance(x, Tensor) or not x._requires_grad or (needed is not None and x not in needed):
+            continue
+        rule = op.rules[i]
+        if rule is None:
+            continue
+        gx = rule(g, y, *operands, **keywords)  # type: ignore[misc]
+        if isinstance(gx, Tensor) is not differentiable:
+            gx = make(gx) if differentiable else gx.data
+        like = x.data
+        try:
+            shape = gx.shape
+        except AttributeError:
+            raise TypeError(f"op {op.name!r}: the rule for input {i} returned {gx!r}, expected an array") from None
+        if shape != like.shape:
+            gx = _unbroadcast(gx, like.shape, op.name, i)
+        if gx.dtype is not like.dtype:
+            gx = gx.astype(like.dtype)
+        if x in grads:
+            gx = grads[x] + gx
+        elif not differentiable and (x._op is None or x in wanted) and (gx is g or gx.base is not None):
+            gx = gx.copy()  # it leaves the walk: no two gradients, and no gradient and its source, share memory
+        grads[x] = gx
+
+
+def _unbroadcast(g: Any, shape: tuple[int, ...], name: str, index: int) -> Any:
+    """Sum ``g`` over the axes along which an operand of ``shape`` was broadcast; the one place where this is undone."""
+    lead = g.ndim - len(shape)
+    if lead < 0 or any(n not in (1, g.shape[lead + i]) for i, n in enumerate(shape)):
+        raise ValueError(f"op {name!r}: the rule for input {index} returned shape {g.shape} for an input of {shape}")
+    axes = (*range(lead), *(lead + i for i, n in enumerate(shape) if n == 1))
+    return g.sum(axis=axes, keepdims=True).reshape(shape)

@@ -1,0 +1,165 @@
+"""Losses: how far an output is from its target, as one number (or one for each sample); names and conventions PyTorch's.
+
+``reduction`` is ``"mean"``, ``"sum"`` or ``"none"``. A target of another shape than the output is an error, never broadcast:
+(4,) against (4, 1) would silently compare every pair.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import array_module
+from ..op import op
+from ..tensor import Tensor
+from .activation import log_softmax, softmax
+from .elementwise import square
+from .shape import arraylike, expand_dims, moveaxis, one_hot, reshape
+
+
+def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{name}: reduction is {reduction!r}, expected 'mean', 'sum' or 'none'")
+
+
+def mse_loss(input, target, reduction="mean") -> Tensor:
+    """The squared error (input - target)**2, averaged over all elements. Both of one shape.
+
+    >>> mse_loss([1.0, 2.0], [1.0, 4.0])
+    tensor(2.)
+    """
+    input, target = arraylike(input), arraylike(target)
+    if input.shape != target.shape:
+        raise ValueError(f"mse_loss: input has shape {input.shape} and target {target.shape}; expected the same")
+    return _reduce(square(input - target), reduction, "mse_loss")
+
+
+# ---------------------------------------------------------------------------------------------------- classification
+
+
+def _pick(x, ids):
+    """x[i, ids[i]] for logits (N, C) and ids (N,)."""
+    return x[array_module(x).arange(len(ids)), ids]
+
+
+@op(lambda g, y, x, ids: g[:, None] * (softmax(x) - one_hot(ids, x.shape[1], x.dtype)), None)
+def _cross_entropy(x, ids):
+    """-log(softmax(x))[i, ids[i]] in one pass; the softmax in its gradient is cheaper to compute again than to keep."""
+    return -_pick(log_softmax.op.forward(x), ids)
+
+
+@op(lambda g, y, x, ids: -g[:, None] * one_hot(ids, x.shape[1], x.dtype), None)
+def _nll(x, ids):
+    return -_pick(x, ids)
+
+
+def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, Any]:
+    """Targets as integer ids ``(N,)`` with 0 in place of the ignored ones, and which are ignored (None: none)."""
+    expected = (scores.shape[0], *scores.shape[2:])
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")
+    if targets.shape != expected:
+        raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {scores.shape}")
+    ids = targets.data if isinstance(targets, Tensor) else targets
+    ignored = ids == ignore_index
+    if ignored.any():
+        ids = array_module(ids).where(ignored, 0, ids)
+    else:
+        ignored = None
+    classes = scores.shape[1]
+    if ids.size and (ids.min() < 0 or ids.max() >= classes):
+        where = tuple(int(i[0]) for i in ((ids < 0) | (ids >= classes)).nonzero())
+        raise IndexError(
+            f"{name}: label {int(ids[where])} at position {where} is outside [0, {classes}), "
+            f"the classes that scores of shape {scores.shape} have"
+        )
+    return ids.reshape(-1), None if ignored is None else ignored.reshape(-1)
+
+
+def _rows(scores) -> Any:
+    """Scores (N, C, ...) as (N * ..., C)."""
+    return scores if scores.ndim == 2 else reshape(moveaxis(scores, 1, -1), (-1, scores.shape[1]))
+
+
+def _class_weights(name: str, weight, scores) -> Any:
+    weight = arraylike(weight)
+    if weight.shape != (scores.shape[1],):
+        raise ValueError(f"{name}: weight has shape {weight.shape}, expected ({scores.shape[1]},), one for each class")
+    return (weight.data if isinstance(weight, Tensor) else weight).astype(scores.dtype)
+
+
+def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
+    """The loss ``each(rows, ids)`` of every sample, weighted by class, those ignored left out, and reduced."""
+    ids, ignored = _checked_ids(name, scores, targets, ignore_index)
+    rows = _rows(scores)
+    loss = each(rows, ids)
+    if weight is None and ignored is None and not smoothing:
+        return _reduce(loss if scores.ndim == 2 else reshape(loss, targets.shape), reduction, name)
+    xp = array_module(ids)
+    weight = xp.ones(scores.shape[1], scores.dtype) if weight is None else _class_weights(name, weight, scores)
+    kept = xp.ones(ids.shape, scores.dtype) if ignored is None else (~ignored).astype(scores.dtype)
+    share = weight[ids] * kept
+    loss = loss * share
+    if smoothing:
+        uniform = -(log_softmax(rows) * weight).sum(axis=1) * kept
+        loss = loss * (1 - smoothing) + uniform * (smoothing / scores.shape[1])
+    if reduction == "mean":
+        total = float(share.sum())
+        return loss.sum() * (1 / total if total else np.nan)  # NaN where all are ignored, as in PyTorch
+    return _reduce(reshape(loss, targets.shape), reduction, name)
+
+
+def _batch(name: str, scores, targets) -> tuple[Any, Any]:
+    """Scores and targets as arrays with a batch axis."""
+    scores, targets = arraylike(scores), arraylike(targets)
+    if scores.ndim == 0:
+        raise ValueError(f"{name}: scores need a class axis, (N, C) or (N, C, ...); got a single number")
+    return scores, targets
+
+
+def nll_loss(log_probabilities, targets, weight=None, ignore_index=-100, reduction="mean") -> Tensor:
+    """The negative log-likelihood -log_probabilities[i, targets[i]] of ``(N, C)`` or ``(N, C, ...)`` for class ids.
+
+    ``weight`` and ``ignore_index`` as in ``cross_entropy``; log_softmax followed by nll_loss is cross_entropy.
+    """
+    scores, targets = _batch("nll_loss", log_probabilities, targets)
+    if scores.ndim == 1:
+        one = nll_loss(expand_dims(scores, 0), expand_dims(targets, 0), weight, ignore_index, reduction)
+        return reshape(one, ())
+    return _from_ids("nll_loss", _nll, scores, targets, weight, ignore_index, reduction)
+
+
+def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean") -> Tensor:
+    """The cross-entropy -sum_c q_c log softmax(logits)_c between targets q and logits, stable for logits of any size.
+
+    ``logits``: ``(N, C)`` or ``(N, C, ...)``, or ``(C,)`` without a batch. ``targets``: class ids (integers, the shape of the
+    logits without C), or probabilities (floats, the shape of the logits). ``weight`` ``(C,)`` scales each class;
+    the mean is then over the weights of the targets, as in PyTorch. Ids equal to ``ignore_index`` count for nothing.
+    ``label_smoothing`` e mixes the target with e times the uniform distribution (Szegedy et al. 2016, arXiv:1512.00567).
+
+    Raises ``IndexError`` naming a label outside [0, C), -1 included; ``ValueError`` for shapes that do not fit;
+    ``TypeError`` for ids that are not integers.
+
+    >>> cross_entropy([[2.0, 0.0], [0.0, 2.0]], [0, 0])
+    tensor(1.1269)
+    """
+    logits, targets = _batch("cross_entropy", logits, targets)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, expected between 0 and 1")
+    if logits.ndim == 1:
+        arguments = weight, ignore_index, label_smoothing, reduction
+        return reshape(cross_entropy(expand_dims(logits, 0), expand_dims(targets, 0), *arguments), ())
+    if targets.dtype.kind == "f" and targets.shape == logits.shape:
+        log_p = log_softmax(logits, axis=1)
+        targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[1]
+        if weight is not None:
+            shape = (1, -1) + (1,) * (logits.ndim - 2)
+            targets = targets * _class_weights("cross_entropy", weight, logits).reshape(shape)
+        return _reduce(-(log_p * targets).sum(axis=1), reduction, "cross_entropy")
+    return _from_ids("cross_entropy", _cross_entropy, logits, targets, weight, ignore_index, reduction, label_smoothing)

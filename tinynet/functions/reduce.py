@@ -1,0 +1,230 @@
+"""Reductions over axes, and running sums and products; ``axis`` and ``keepdims`` as in NumPy.
+
+``axis`` is None (all axes), an integer or a tuple. The one idea: a reduction's rule puts the reduced axes back as axes of
+length 1 (``_restore``), and from there broadcasting does the rest.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..backend import array_module
+from ..op import module_of, op
+from ..tensor import Tensor
+from .elementwise import abs, exp, pow, where
+from .shape import broadcast_to, expand_dims, flip, moveaxis, reshape
+
+
+def _axes(x, axis) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _restore(r, x, axis):
+    """A result of reducing x, or its gradient, with the reduced axes as axes of length 1."""
+    axes = _axes(x, axis)
+    return r.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def _count(x, axis) -> int:
+    return math.prod(x.shape[a] for a in _axes(x, axis))
+
+
+# ----------------------------------------------------------------------------------------------------- sums, moments
+
+
+@op(lambda g, y, x, axis, keepdims: broadcast_to(_restore(g, x, axis), x.shape))
+def sum(x, axis=None, keepdims=False):
+    """The sum over ``axis``."""
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+@op(lambda g, y, x, axis, keepdims: broadcast_to(_restore(g / _count(x, axis), x, axis), x.shape))
+def mean(x, axis=None, keepdims=False):
+    """The mean over ``axis``; of integers too, as float32."""
+    return x.mean(axis=axis, keepdims=keepdims)
+
+
+def _deviation(x, axis):
+    return x - x.mean(axis=axis, keepdims=True)
+
+
+@op(lambda g, y, x, axis, keepdims, ddof: _restore(g, x, axis) * 2 * _deviation(x, axis) / (_count(x, axis) - ddof))
+def var(x, axis=None, keepdims=False, ddof=0):
+    """The variance over ``axis``, sum((x - mean)**2) / (n - ddof). ``ddof`` is 0 as in NumPy; PyTorch's default is 1."""
+    return x.var(axis=axis, keepdims=keepdims, ddof=ddof)
+
+
+def _std_rule(g, y, x, axis, keepdims, ddof):
+    y = where(y == 0, 1, y)  # all values equal: slope 0, as in PyTorch
+    return _restore(g / y, x, axis) * _deviation(x, axis) / (_count(x, axis) - ddof)
+
+
+@op(_std_rule)
+def std(x, axis=None, keepdims=False, ddof=0):
+    """The standard deviation over ``axis``, the root of ``var``; where it is 0, its gradient is taken as 0."""
+    return x.std(axis=axis, keepdims=keepdims, ddof=ddof)
+
+
+@op(lambda g, y, x, axis, keepdims: _restore(g / where(y == 0, 1, y), x, axis) * x)
+def _norm2(x, axis, keepdims):
+    return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
+
+
+def norm(x, ord=2, axis=None, keepdims=False) -> Tensor:
+    """The vector norm sum(|x|**ord)**(1/ord) over ``axis``; ``ord`` may be inf or -inf for the largest or smallest |x|.
+
+    Always of vectors: with ``axis=None`` of all elements as one, where NumPy would take a matrix norm for other orders.
+    The gradient of the 2-norm at 0 is taken as 0, as in PyTorch.
+
+    >>> norm([3.0, 4.0])
+    tensor(5.)
+    """
+    if ord in (None, 2):
+        return _norm2(x, axis=axis, keepdims=keepdims)
+    if ord in (np.inf, -np.inf):
+        return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
+    if ord == 0:
+        raise ValueError("norm: ord=0 counts the non-zero elements and has no gradient; use (x != 0).sum()")
+    if ord == 1:
+        return sum(abs(x), axis=axis, keepdims=keepdims)
+    return pow(sum(pow(abs(x), ord), axis=axis, keepdims=keepdims), 1 / ord)
+
+
+def _logsumexp_rule(g, y, x, axis, keepdims):
+    y = _restore(where(y == -np.inf, 0, y), x, axis)
+    return _restore(g, x, axis) * exp(x - y)
+
+
+@op(_logsumexp_rule)
+def logsumexp(x, axis=None, keepdims=False):
+    """log(sum(exp(x))) over ``axis`` without overflow: the largest element is taken out first, line by line.
+
+    -inf where all elements are, inf where one is.
+    """
+    xp = array_module(x)
+    top = x.max(axis=axis, keepdims=True)
+    shift = xp.where(xp.isfinite(top), top, 0)
+    total = xp.exp(x - shift).sum(axis=axis, keepdims=True)
+    y = xp.log(xp.where(total == 0, 1, total)) + xp.where(total == 0, top, shift)
+    return y if keepdims else y.squeeze(axis)
+
+
+# ---------------------------------------------------------------------------------------------------------- extremes
+
+
+def _extreme_rule(g, y, x, axis, keepdims):
+    chosen = (x == _restore(y, x, axis)) | (x != x)  # a NaN is the extreme of its line
+    chosen = chosen.astype(g.dtype)
+    return _restore(g, x, axis) * chosen / chosen.sum(axis=axis, keepdims=True)
+
+
+@op(_extreme_rule)
+def max(x, axis=None, keepdims=False):
+    """The largest element over ``axis``, NaN where there is one. Equal largest elements share the gradient evenly.
+
+    Unlike ``torch.max(x, dim)`` it returns no indices (use ``argmax``), like ``torch.amax``.
+    """
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+@op(_extreme_rule)
+def min(x, axis=None, keepdims=False):
+    """The smallest element over ``axis``, NaN where there is one. Equal smallest elements share the gradient evenly."""
+    return x.min(axis=axis, keepdims=keepdims)
+
+
+@op(None)
+def argmax(x, axis=None, keepdims=False):
+    """The index of the largest element (the first of equal ones) along ``axis``, of the flattened array without one."""
+    return x.argmax(axis=axis, keepdims=keepdims)
+
+
+@op(None)
+def argmin(x, axis=None, keepdims=False):
+    """The index of the smallest element (the first of equal ones) along ``axis``, of the flattened array without one."""
+    return x.argmin(axis=axis, keepdims=keepdims)
+
+
+@op(None)
+def any(x, axis=None, keepdims=False):
+    """Whether any element over ``axis`` is true (not zero)."""
+    return x.any(axis=axis, keepdims=keepdims)
+
+
+@op(None)
+def all(x, axis=None, keepdims=False):
+    """Whether all elements over ``axis`` are true (not zero)."""
+    return x.all(axis=axis, keepdims=keepdims)
+
+
+# ------------------------------------------------------------------------------------------ products, running totals
+
+
+def _all_but_one(x, running: bool):
+    """For each element of the last axis the (running) product of all others, on a new axis before the last.
+
+    Entry (k, j) is the product of x[0..j] without x[k]; without ``running`` there is only the last j. It takes n**2
+    memory for n elements: the way of the rules below where an element is zero and dividing by it is not possible.
+    """
+    n = x.shape[-1]
+    alone = where(module_of(x).eye(n, dtype=bool), 1, expand_dims(x, -2))
+    return cumprod(alone, axis=-1) if running else prod(alone, axis=-1)
+
+
+def _has_zero(x) -> bool:
+    return bool((x == 0).any())
+
+
+def _prod_rule(g, y, x, axis, keepdims):
+    g, y = _restore(g, x, axis), _restore(y, x, axis)
+    if not _has_zero(x):
+        return g * y / x
+    axes = _axes(x, axis)
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    flat = x.transpose(kept + axes)
+    shape = flat.shape
+    others = _all_but_one(flat.reshape((*shape[: len(kept)], -1)), running=False).reshape(shape)
+    return g * others.transpose(tuple(int(i) for i in np.argsort(kept + axes)))
+
+
+@op(_prod_rule)
+def prod(x, axis=None, keepdims=False):
+    """The product over ``axis``; its gradient is exact where elements are zero, too."""
+    return x.prod(axis=axis, keepdims=keepdims)
+
+
+def _running_back(g, axis):
+    return flip(flip(g, axis=axis).cumsum(axis=axis), axis=axis)
+
+
+@op(lambda g, y, x, axis: _running_back(g, axis))
+def _cumsum(x, axis):
+    return x.cumsum(axis=axis)
+
+
+def cumsum(x, axis=None) -> Tensor:
+    """The running sum along ``axis``, of the flattened array without one."""
+    return _cumsum(reshape(x, (-1,)), axis=0) if axis is None else _cumsum(x, axis=axis)
+
+
+def _cumprod_rule(g, y, x, axis):
+    if not _has_zero(x):
+        return _running_back(g * y, axis) / x
+    others = _all_but_one(moveaxis(x, axis, -1), running=True)
+    later = module_of(x).tri(x.shape[axis], dtype=bool).T  # x[k] stands in the products from j = k on
+    total = where(later, others * expand_dims(moveaxis(g, axis, -1), -2), 0).sum(axis=-1)
+    return moveaxis(total, -1, axis)
+
+
+@op(_cumprod_rule)
+def _cumprod(x, axis):
+    return x.cumprod(axis=axis)
+
+
+def cumprod(x, axis=None) -> Tensor:
+    """The running product along ``axis``, of the flattened array without one; exact where elements are zero, too."""
+    return _cumprod(reshape(x, (-1,)), axis=0) if axis is None else _cumprod(x, axis=axis)

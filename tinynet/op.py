@@ -1,0 +1,194 @@
+"""``op``: the decorator with which the library declares its ops, and with which users add theirs.
+
+The one idea: an op is a forward on raw arrays and one gradient rule for each array it takes. Everything that is the same for
+all ops stands here once: unwrapping Tensors, keeping float32, recording the node, and an error that names the op.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .backend import DeviceError, array_module, device_of, is_array
+from .tensor import RAW, RECORD, Tensor, as_array, make, mode
+
+FLOAT32 = np.dtype(np.float32)
+OPS: dict[str, Op] = {}  # every op by "module.name": what the tests enumerate
+
+
+def module_of(x: Any) -> Any:
+    """The array module behind an array or a Tensor, for rules, which meet both."""
+    return array_module(x.data if isinstance(x, Tensor) else x)
+
+
+class _OneForAll:
+    """The rule of a variadic op in the place of a tuple of rules: for each index, the rule that knows it."""
+
+    def __init__(self, rule: Callable):
+        self.rule = rule
+
+    def __getitem__(self, index: int) -> Callable:
+        return partial(self.rule, index=index)
+
+
+class Op:
+    """What a node remembers of its op: the name, the forward on raw arrays, and one rule for each array it takes."""
+
+    __slots__ = ("defaults", "forward", "keyword_defaults", "keywords", "name", "operands", "rules", "variadic")
+
+    def __init__(self, forward: Callable, rules: tuple, variadic: bool):
+        self.name = forward.__name__.lstrip("_")  # a private op stands behind a public function of that name
+        self.forward = forward
+        self.rules: Any = _OneForAll(rules[0]) if variadic else rules
+        parameters = list(inspect.signature(forward).parameters.values())
+        self.variadic = variadic
+        n = 1 if variadic else len(rules)
+        if len(parameters) < n or (parameters[0].kind is parameters[0].VAR_POSITIONAL) is not variadic:
+            raise TypeError(f"op {self.name!r}: {n} rules for the parameters {[p.name for p in parameters]}")
+        self.operands = [p.name for p in parameters[:n]]
+        self.keywords = [p.name for p in parameters[n:]]
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        self.keyword_defaults = {name: d for name, d in self.defaults.items() if name in self.keywords}
+
+    def bind(self, inputs: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """Sort a call's arguments into operands and keywords, with the forward's own defaults filled in."""
+        n = len(inputs) if self.variadic else len(self.operands)
+        if len(inputs) > n:
+            if len(inputs) - n > len(self.keywords):
+                raise TypeError(f"{self.name}: takes {n + len(self.keywords)} arguments, got {len(inputs)}")
+            keywords = {**keywords, **dict(zip(self.keywords, inputs[n:], strict=False))}
+            inputs = inputs[:n]
+        elif len(inputs) < n:
+            keywords = {**{k: self.defaults[k] for k in self.operands[len(inputs) :] if k in self.defaults}, **keywords}
+            missing = [name for name in self.operands[len(inputs) :] if name not in keywords]
+            if missing:
+                raise TypeError(f"{self.name}: missing argument {missing[0]!r}")
+            inputs = (*inputs, *(keywords.pop(name) for name in self.operands[len(inputs) :]))
+        keywords = {**self.keyword_defaults, **keywords}
+        if keywords.keys() != set(self.keywords):
+            odd = sorted(keywords.keys() ^ set(self.keywords))
+            raise TypeError(f"{self.name}: {'unexpected' if odd[0] in keywords else 'missing'} argument {odd[0]!r}")
+        return inputs, keywords
+
+
+def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], Callable[..., Any]]:
+    """Declare a differentiable op: ``@op(rule_for_a, rule_for_b, ...)`` over ``def forward(a, b, ..., keyword=...)``.
+
+    The forward takes raw arrays (NumPy or CuPy) and returns one. It has one rule for each array operand, in order;
+    parameters after those are keywords. A rule is ``(g, y, *inputs, **keywords) -> gradient``: ``g`` is the gradient of the
+    output, ``y`` the output. It may return a gradient with the output's broadcast shape, which is summed back, and is written
+    with operators, methods and ops: it is run on raw arrays in an ordinary backward and on Tensors when its result is to be
+    differentiated again. None in a rule's place: not differentiable in that operand (indices, masks), which is then left
+    in its own dtype, while integers in a differentiable operand become floats of the others' dtype.
+    With ``variadic=True`` the forward is ``(*arrays, **keywords)`` and the one rule takes ``index=``, the operand it is for.
+
+    The function that comes out takes Tensors, arrays and numbers and returns a Tensor. Inside a rule in an ordinary
+    backward, where there is nothing to record, it maps arrays to arrays.
+
+    >>> @op(lambda g, y, x: g * 3 * x**2)
+    ... def cube(x):
+    ...     return x**3
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    tensor([12.])
+    """
+
+    def declare(forward: Callable) -> Callable[..., Any]:
+        this = Op(forward, rules, variadic)
+        OPS[f"{forward.__module__}.{forward.__qualname__}"] = this
+        plain_call = None if this.keywords or variadic else len(rules)  # a call of this many inputs needs no binding
+        partly = None in rules
+
+        @wraps(forward)
+        def apply(*inputs: Any, **keywords: Any) -> Any:
+            if keywords or len(inputs) != plain_call:
+                inputs, keywords = this.bind(inputs, keywords)
+            arrays = []
+            tracked = seen = False
+            plain = True  # float32 Tensors and Python numbers: nothing to convert
+            for x in inputs:
+                if isinstance(x, Tensor):
+                    seen = True
+                    if x._requires_grad:
+                        tracked = True
+                    x = x.data
+                    if x.dtype is not FLOAT32:
+                        plain = False
+                elif type(x) is not float and type(x) is not int:
+                    plain = False
+                arrays.append(x)
+            if not (plain and seen):
+                if mode.now is RAW and not seen:
+                    return forward(*inputs, **keywords)
+                plain = False
+                inputs, arrays = _conform(this, inputs, arrays)
+            try:
+                y = forward(*arrays, **keywords)
+            except (ValueError, TypeError, IndexError) as error:
+                raise _explained(error, this, arrays) from None
+            if type(y) is not ndarray and not is_array(y):
+                y = np.asarray(y)
+            if not plain and y.dtype == np.float64 and not any(is_array(a) and a.dtype.kind == "f" for a in arrays):
+                y = y.astype(FLOAT32)  # exp, mean, / of integers: float32, where NumPy would give float64
+            out = make(y)
+            if tracked and mode.now is RECORD and (not partly or _differentiable(this, inputs)):
+                out._requires_grad = True
+                out._op, out._inputs, out._keywords = this, inputs, keywords
+            return out
+
+        apply.op = this  # type: ignore[attr-defined]
+        return apply
+
+    return declare
+
+
+def _differentiable(this: Op, inputs: tuple) -> bool:
+    return any(isinstance(x, Tensor) and x._requires_grad and this.rules[i] is not None for i, x in enumerate(inputs))
+
+
+def _conform(this: Op, inputs: tuple, arrays: list) -> tuple[tuple, list]:
+    """Lists to arrays, NumPy scalars to Python numbers, and integers in differentiable places to the others' float dtype.
+
+    A NumPy scalar counts as the number it is: ``x * np.float64(2)`` and ``x * np.sqrt(2)`` leave float32 alone.
+    """
+    count = 0
+    floats, others = [], []  # dtypes of floats, and places of integers, where the op is differentiable
+    for i, a in enumerate(arrays):
+        if isinstance(a, np.generic):
+            arrays[i] = a.item()
+        elif isinstance(a, (list, tuple)):
+            arrays[i] = a = as_array(a)
+        if is_array(a):
+            count += 1
+            if this.rules[i] is not None:
+                if a.dtype.kind == "f":
+                    floats.append(a.dtype)
+                else:
+                    others.append(i)
+    if count == 0:
+        arrays = [as_array(a) if isinstance(a, (int, float)) else a for a in arrays]
+    if floats and others:
+        dtype = np.result_type(*floats)
+        for i in others:
+            arrays[i] = arrays[i].astype(dtype)
+    kept = [x if isinstance(x, Tensor) and x.data is a else a for x, a in zip(inputs, arrays, strict=True)]
+    return tuple(kept), arrays
+
+
+def _explained(error: Exception, this: Op, arrays: list) -> Exception:
+    """The error of a forward, with the op's name and its operands; a DeviceError where they live on two devices."""
+    devices = list(dict.fromkeys(device_of(a) for a in arrays if is_array(a)))
+    if len(devices) > 1:
+        return DeviceError(
+            f"{this.name}: operands on two devices, {devices[0]!r} and {devices[1]!r}; move one with .to({devices[0]!r})"
+        )
+    if type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError) or str(error).startswith(this.name):
+        return error
+    operands = ", ".join(f"{a.dtype} {a.shape}" if is_array(a) else type(a).__name__ for a in arrays)
+    return type(error)(f"{this.name}({operands}): {error}").with_traceback(error.__traceback__)
