@@ -1,0 +1,6 @@
+"""Data sets and the loader that cuts them into batches."""
+
+from .dataset import ArrayDataset, Dataset, Subset, random_split
+from .loader import DataLoader
+
+__all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "random_split"]

@@ -1,0 +1,115 @@
+"""Layers made of layers: in a row, in a list, by name; and small ones that only pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from .layer import Layer
+
+
+def _checked(owner: str, layer: Any) -> Layer:
+    if not isinstance(layer, Layer):
+        raise TypeError(f"{owner}: expected Layers, got {layer!r}; wrap a function in Lambda")
+    return layer
+
+
+class LayerList(Layer):
+    """Layers by number, for a ``forward`` of your own; their parameters are named ``0.weight``, ``1.weight``, ...
+
+    A plain Python list as an attribute does as well.
+    """
+
+    def __init__(self, layers: Iterable[Layer] = ()):
+        self.items: list[Layer] = [_checked(type(self).__name__, layer) for layer in layers]
+
+    def members(self) -> Iterable[tuple[str, Any]]:
+        return [(str(i), layer) for i, layer in enumerate(self.items)]
+
+    def append(self, layer: Layer) -> LayerList:
+        """Add a layer at the end; returns the container."""
+        self.items.append(_checked(type(self).__name__, layer))
+        return self
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.items)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return type(self)._of(self.items[index]) if isinstance(index, slice) else self.items[index]
+
+    @classmethod
+    def _of(cls, layers: list[Layer]) -> LayerList:
+        return cls(layers)
+
+
+class Sequential(LayerList):
+    """Layers one after the other: the output of each is the input of the next.
+
+    >>> from tinynet import layers as L
+    >>> Sequential(L.Linear(4, 8), L.ReLU(), L.Linear(8, 2))
+    Sequential(
+      (0): Linear(4, 8)
+      (1): ReLU()
+      (2): Linear(8, 2)
+    )
+    """
+
+    def __init__(self, *layers: Layer):
+        super().__init__(layers)
+
+    @classmethod
+    def _of(cls, layers: list[Layer]) -> Sequential:
+        return cls(*layers)
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.items:
+            x = layer(x)
+        return x
+
+
+class LayerDict(Layer):
+    """Layers by name, for a ``forward`` of your own; their parameters are named ``name.weight``."""
+
+    def __init__(self, layers: dict[str, Layer] | None = None):
+        self.items = {name: _checked("LayerDict", layer) for name, layer in (layers or {}).items()}
+
+    def members(self) -> Iterable[tuple[str, Any]]:
+        return self.items.items()
+
+    def __setitem__(self, name: str, layer: Layer) -> None:
+        self.items[name] = _checked("LayerDict", layer)
+
+    def __getitem__(self, name: str) -> Layer:
+        return self.items[name]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.items
+
+
+class Identity(Layer):
+    """The input, unchanged."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+class Lambda(Layer):
+    """A function of Tensors as a layer, without parameters: ``Lambda(lambda x: x.mean(axis=1))``."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs)
+
+    def describe(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))

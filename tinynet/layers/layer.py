@@ -1,0 +1,226 @@
+"""Layer: anything with parameters and a ``forward``.
+
+The one idea: nothing is registered. A Layer's parameters are whatever Parameters a walk over its attributes finds, through
+lists, tuples, dicts and other Layers, in the order in which they were defined, each named by the path to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import to_device
+from ..tensor import Parameter, Tensor
+
+
+class Loaded(NamedTuple):
+    """The names that ``load_state_dict(strict=False)`` did not find in the dict, and those it did not know."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+class Parameters(list):
+    """A list of Parameters that also knows their ``names``, so that an optimizer can keep its state by name."""
+
+    def __init__(self, named: Iterable[tuple[str, Parameter]]):
+        pairs = list(named)
+        super().__init__(p for _, p in pairs)
+        self.names = [name for name, _ in pairs]
+
+
+class Layer:
+    """The base of all layers and models: assign Parameters and Layers in ``__init__``, compute in ``forward``.
+
+    >>> from tinynet import Parameter, Tensor
+    >>> class Scale(Layer):
+    ...     def __init__(self, size):
+    ...         self.weight = Parameter(np.ones(size, "float32"))
+    ...     def forward(self, x):
+    ...         return x * self.weight
+    >>> layer = Scale(2)
+    >>> layer(Tensor([3.0, 4.0])), [name for name, _ in layer.named_parameters()]
+    (tensor([3., 4.], op=mul), ['weight'])
+    """
+
+    training: bool = True
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the output; every Layer defines it. Call the layer itself, ``layer(x)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward(self, x)")
+
+    def __call__(self, *inputs: Any, **keywords: Any) -> Any:
+        return self.forward(*inputs, **keywords)
+
+    def members(self) -> Iterable[tuple[str, Any]]:
+        """(name, value) of all that may hold parameters; containers override it to name their layers by number."""
+        return vars(self).items()
+
+    # ----------------------------------------------------------------------------------------- what is inside
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """(path, Parameter) in definition order; a Parameter that stands in two places once, under its first name."""
+        seen: set[Parameter] = set()
+        return [(path, p) for path, p in walk(self) if isinstance(p, Parameter) and not (p in seen or seen.add(p))]  # type: ignore[func-returns-value]
+
+    def parameters(self) -> Parameters:
+        """The Parameters in definition order, each once: a list that also knows their names."""
+        return Parameters(self.named_parameters())
+
+    def named_buffers(self) -> list[tuple[str, Tensor]]:
+        """(path, Tensor) of what ``register_buffer`` keeps: state that is saved with the parameters but not trained."""
+        return [(path, b) for path, b in walk(self) if isinstance(b, Tensor) and not isinstance(b, Parameter)]
+
+    def layers(self) -> list[Layer]:
+        """Every Layer inside this one, at any depth, in definition order, each once; not itself."""
+        return inner_layers(self)[1:]
+
+    def register_buffer(self, name: str, array: Any) -> None:
+        """Make ``self.<name>`` a Tensor that is saved, loaded and moved with the layer, but not trained."""
+        vars(self).setdefault("buffer_names", []).append(name)
+        setattr(self, name, Tensor(array))
+
+    # ----------------------------------------------------------------------------------------- how it is used
+
+    def train(self, mode: bool = True) -> Layer:
+        """Set training mode in this layer and all inside it (dropout drops, running statistics run); returns the layer."""
+        for layer in inner_layers(self):
+            layer.training = mode
+        return self
+
+    def eval(self) -> Layer:
+        """Set evaluation mode, the opposite of ``train()``. Gradients are recorded all the same; see ``no_grad``."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in Layer.parameters(self):
+            p.grad = None
+
+    def freeze(self) -> Layer:
+        """No parameter requires a gradient any more: nothing in this layer is trained. Returns the layer."""
+        for p in Layer.parameters(self):
+            p.requires_grad = False
+            p.grad = None
+        return self
+
+    def unfreeze(self) -> Layer:
+        """Every parameter requires a gradient again. Returns the layer."""
+        for p in Layer.parameters(self):
+            p.requires_grad = True
+        return self
+
+    def to(self, device: str) -> Layer:
+        """Move parameters, their gradients and buffers to a device, in place; returns the layer."""
+        self._convert(lambda array: to_device(array, device))
+        return self
+
+    def astype(self, dtype: Any) -> Layer:
+        """Give parameters, their gradients and buffers of floats another float dtype, in place; returns the layer."""
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"astype: parameters are floats, got dtype {np.dtype(dtype)}")
+        self._convert(lambda array: array.astype(dtype, copy=False) if array.dtype.kind == "f" else array)
+        return self
+
+    def _convert(self, f: Any) -> None:
+        for _, t in walk(self):
+            if isinstance(t, Tensor):
+                t.data = f(t.data)
+                if t.grad is not None:
+                    t.grad = Tensor(f(t.grad.data))
+
+    # ----------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of all parameters and buffers by path, in PyTorch's names. (PyTorch's own dict shares memory.)"""
+        return {path: Tensor(t.data.copy()) for path, t in walk(self) if isinstance(t, Tensor)}
+
+    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> Loaded:
+        """Write the arrays of ``state`` into the parameters and buffers of the same paths, keeping dtype and device.
+
+        Raises ``ValueError`` that lists every missing and unexpected name (unless not ``strict``) and every shape that
+        differs; nothing is changed then. PyTorch's ``num_batches_tracked`` is accepted and ignored.
+        """
+        own = {path: t for path, t in walk(self) if isinstance(t, Tensor)}
+        given = {path: t for path, t in state.items() if not path.endswith("num_batches_tracked")}
+        result = Loaded([p for p in own if p not in given], [p for p in given if p not in own])
+        problems = [f"missing {p!r}" for p in result.missing] + [f"unexpected {p!r}" for p in result.unexpected]
+        problems = problems if strict else []
+        arrays: dict[str, Any] = {}
+        for path in own.keys() & given.keys():
+            value = given[path]
+            arrays[path] = value.data if isinstance(value, Tensor) else np.asarray(value)
+            if not fits(own[path].shape, arrays[path].shape):
+                problems.append(f"{path!r} has shape {arrays[path].shape}, expected {own[path].shape}")
+        if problems:
+            raise ValueError(f"{type(self).__name__}: the state does not fit: " + "; ".join(problems))
+        for path, array in arrays.items():
+            t = own[path]
+            array = to_device(array, t.device).astype(t.dtype, copy=False)
+            if array.shape == t.shape:
+                t.data[...] = array
+            else:
+                t.data = array.copy()  # a weight whose input size was not known yet
+        return result
+
+    # ----------------------------------------------------------------------------------------- how it looks
+
+    def describe(self) -> str:
+        """The arguments that its repr shows in parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [(name, child) for name, child in _direct_layers(self.members())]
+        if not children:
+            return f"{type(self).__name__}({self.describe()})"
+        lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in children]
+        return "\n".join([f"{type(self).__name__}({self.describe()}", *lines, ")"])
+
+
+def fits(own: tuple[int, ...], given: tuple[int, ...]) -> bool:
+    """Whether an array of shape ``given`` may become a parameter of shape ``own``, where 0 is a size not known yet."""
+    return len(own) == len(given) and all(n in (m, 0) for n, m in zip(own, given, strict=True))
+
+
+def walk(root: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """(path, item) of every Layer, Parameter and buffer inside ``root``, a Layer, list, tuple or dict, depth first.
+
+    A Layer that stands in two places is visited twice, under both paths; one inside itself is not followed.
+    """
+    if id(root) in above:
+        return
+    above = (*above, id(root))
+    if isinstance(root, Layer):
+        members: Iterable[tuple[Any, Any]] = root.members()
+        buffers = vars(root).get("buffer_names", ())
+    else:
+        members = root.items() if isinstance(root, dict) else enumerate(root)
+        buffers = ()
+    for name, item in members:
+        inner = f"{path}{name}"
+        if isinstance(item, Parameter) or (name in buffers and isinstance(item, Tensor)):
+            yield inner, item
+        elif isinstance(item, Layer):
+            yield inner, item
+            yield from walk(item, inner + ".", above)
+        elif isinstance(item, (list, tuple, dict)):
+            yield from walk(item, inner + ".", above)
+
+
+def inner_layers(root: Layer) -> list[Layer]:
+    """``root`` and every Layer inside it, each once. (``root.layers()`` without itself, where no attribute hides it.)"""
+    return list(
+        {id(layer): layer for layer in (root, *(item for _, item in walk(root) if isinstance(item, Layer)))}.values()
+    )
+
+
+def _direct_layers(members: Iterable[tuple[Any, Any]], path: str = "") -> Iterator[tuple[str, Layer]]:
+    for name, item in members:
+        if isinstance(item, Layer):
+            yield f"{path}{name}", item
+        elif isinstance(item, (list, tuple)):
+            yield from _direct_layers(enumerate(item), f"{path}{name}.")
+        elif isinstance(item, dict):
+            yield from _direct_layers(item.items(), f"{path}{name}.")

@@ -1,0 +1,41 @@
+"""Gradient clipping, between ``backward`` and ``step``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..backend import array_module
+
+
+def _with_gradients(params: Any) -> list[Any]:
+    params = params.parameters() if hasattr(params, "parameters") else params
+    params = [params] if hasattr(params, "requires_grad") else list(params)
+    return [p for p in params if p.grad is not None]
+
+
+def clip_grad_norm(params: Any, max_norm: float) -> float:
+    """Scale all gradients together so that their joint 2-norm is at most ``max_norm``; returns the norm as it was.
+
+    ``params``: Parameters or a Layer. Every gradient is multiplied by max_norm / (norm + 1e-6) where the norm is larger, as in
+    PyTorch (Pascanu, Mikolov, Bengio 2013, ICML 30). The norm is summed in float64 and read by the CPU.
+
+    Raises ``ValueError`` for a ``max_norm`` that is not positive.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a positive number")
+    wanted = _with_gradients(params)
+    norm = math.sqrt(sum(float((p.grad.data.astype("float64") ** 2).sum()) for p in wanted))
+    if norm > max_norm:
+        for p in wanted:
+            p.grad = p.grad.data * (max_norm / (norm + 1e-6))
+    return norm
+
+
+def clip_grad_value(params: Iterable[Any], clip_value: float) -> None:
+    """Limit every element of every gradient to [-clip_value, clip_value]. ValueError where that is not positive."""
+    if not clip_value > 0:
+        raise ValueError(f"clip_grad_value: clip_value is {clip_value!r}, expected a positive number")
+    for p in _with_gradients(params):
+        p.grad = array_module(p.grad.data).clip(p.grad.data, -clip_value, clip_value)

@@ -1,0 +1,274 @@
+"""Optimizer: what all update rules share. Groups of parameters, buffers by name, the loop over them, saving and loading.
+
+The one idea: a subclass is only its formula. ``rule`` is a pure elementwise function; everything around it (which parameters,
+which buffers, weight decay, the step count, state by name) stands here once, for the library's rules and for yours.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..backend import array_module, device_of, to_device
+from ..kernels import update
+
+
+class Optimizer:
+    """The base of every optimizer; a subclass states ``buffers``, ``defaults`` and ``rule``.
+
+    ``params``: Parameters, ``(name, Parameter)`` pairs, a Layer, or a list of groups
+    ``{"params": ..., "lr": ..., ...}`` whose other entries override the defaults for that group. The rest are keywords, with
+    ``weight_decay`` (coupled: ``grad + weight_decay * w`` takes the gradient's place) and ``maximize`` (the gradient's
+    sign is turned) for every optimizer.
+
+    Parameters without a gradient, or frozen, are left alone in a step, and their step count stands still.
+    State is kept and saved by name: that of the Layer, or of the pairs; a bare list of Parameters gets their numbers.
+
+    Raises ``ValueError`` for no parameters, the same parameter twice, a hyper-parameter out of range (a negative or NaN
+    rate, a beta outside [0, 1)); ``TypeError`` for an unknown keyword, and for what is no Tensor.
+
+    An optimizer of your own, for every device:
+
+    >>> import tinynet as tn
+    >>> class SignMomentum(Optimizer):
+    ...     buffers = ("velocity",)
+    ...     defaults = {"lr": 1e-3, "beta": 0.9}
+    ...     @staticmethod
+    ...     def rule(w, grad, velocity, *, lr, beta):
+    ...         velocity = beta * velocity + (1 - beta) * grad
+    ...         return w - lr * tn.optim.sign(velocity), velocity
+    >>> w = tn.Parameter([1.0, -1.0])
+    >>> optimizer = SignMomentum([w], lr=0.5)
+    >>> (w * w).sum().backward(); optimizer.step(); w
+    tensor([ 0.5, -0.5], requires_grad=True)
+    """
+
+    buffers: tuple[str, ...] = ()
+    defaults: dict[str, Any] = {}  # noqa: RUF012  # declared by each subclass, changed by none
+    rule: Callable[..., Any]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" not in vars(cls):  # help() and editors see the hyper-parameters by name
+            entries = {"params": inspect.Parameter.empty, **cls.defaults, "weight_decay": 0.0, "maximize": False}
+            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+            cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+                [inspect.Parameter(name, kind, default=value) for name, value in entries.items()]
+            )
+
+    def __init__(self, params: Any, *hyper: Any, **keywords: Any):
+        names = [*self.defaults, "weight_decay", "maximize"]
+        if len(hyper) > len(names):
+            raise TypeError(f"{type(self).__name__}: takes params and {len(names)} hyper-parameters, got {len(hyper)}")
+        given = dict(zip(names, hyper, strict=False))
+        for name, value in keywords.items():
+            if name not in names or name in given:
+                problem = "twice" if name in given else f"unknown; there are {', '.join(names)}"
+                raise TypeError(f"{type(self).__name__}: hyper-parameter {name!r} is {problem}")
+            given[name] = value
+        base = {**self.defaults, "weight_decay": 0.0, "maximize": False, **given}
+        self._buffers: dict[str, dict[str, Any]] = {}
+        self._steps: dict[str, int] = {}
+        self._names: dict[Any, str] = {}  # by the Parameter itself
+        self.param_groups: list[dict[str, Any]] = []
+        _check_hyper(type(self).__name__, base)
+        for group in _groups(params):
+            self.add_param_group({**base, **group})
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Optimize more parameters: ``{"params": ..., "lr": ...}``, with the defaults for what is not given."""
+        owner = type(self).__name__
+        entries = {**self.defaults, "weight_decay": 0.0, "maximize": False, **group}
+        odd = entries.keys() - self.defaults.keys() - {"params", "weight_decay", "maximize"}
+        if odd:
+            raise TypeError(f"{owner}: a group has the unknown hyper-parameter {min(odd)!r}")
+        _check_hyper(owner, entries)
+        named = _named(entries["params"], len(self._names))
+        if not named:
+            raise ValueError(f"{owner}: params is empty; expected at least one Parameter (is the model built yet?)")
+        new: dict[Any, str] = {}
+        for name, p in named:
+            if not hasattr(p, "requires_grad"):
+                raise TypeError(f"{owner}: params must be Parameters, got {type(p).__name__} for {name!r}")
+            if not p.is_leaf:
+                raise ValueError(f"{owner}: parameter {name!r} is the result of an op, not a Parameter")
+            earlier = self._names.get(p) or new.get(p)
+            if earlier is not None:
+                raise ValueError(f"{owner}: the same parameter twice, as {earlier!r} and as {name!r}")
+            taken = {*self._names.values(), *new.values()}
+            new[p] = name if name not in taken else f"{len(self.param_groups)}.{name}"
+        self._names.update(new)
+        self.param_groups.append({**entries, "params": list(new)})
+
+    # -------------------------------------------------------------------------------------------------- stepping
+
+    def variant(self, group: dict[str, Any]) -> tuple[tuple[str, ...], Callable]:
+        """The buffers and the rule for a group; an optimizer whose options change them overrides this."""
+        return self.buffers, self.rule
+
+    def hyper(self, group: dict[str, Any]) -> dict[str, Any]:
+        """The group's hyper-parameters as the rule gets them; overridden where one follows from another."""
+        return group
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient, in place. Gradients are left as they are."""
+        for group in self.param_groups:
+            _check_hyper(type(self).__name__, group)
+            buffers, rule = self.variant(group)
+            wanted, wants_step = _keywords(rule)
+            values = self.hyper(group)
+            hyper = {name: values[name] for name in wanted}
+            full = _with_decay(rule, group["weight_decay"], group["maximize"])
+            for p in group["params"]:
+                if p.grad is None or not p.requires_grad:
+                    continue
+                name = self._names[p]
+                state = self._state(name, p, buffers)
+                self._steps[name] = self._steps.get(name, 0) + 1
+                if wants_step:
+                    hyper["step"] = self._steps[name]
+                update(full, p.data, p.grad.data, tuple(state[b] for b in buffers), hyper)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group; setting it sets that of every group."""
+        return self.param_groups[0]["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        _check_hyper(type(self).__name__, {"lr": value})
+        for group in self.param_groups:
+            group["lr"] = value
+
+    # ----------------------------------------------------------------------------------------------------- state
+
+    def _state(self, name: str, p: Any, buffers: Iterable[str]) -> dict[str, Any]:
+        """The buffers of a parameter, made at zero, and moved where the parameter has moved (device, dtype) since."""
+        state = self._buffers.setdefault(name, {})
+        for b in buffers:
+            held = state.get(b)
+            if held is None or held.shape != p.shape:
+                if held is not None:
+                    raise ValueError(
+                        f"{type(self).__name__}: parameter {name!r} has shape {p.shape} now, its {b!r} {held.shape}; "
+                        "make a new optimizer after a change of shape"
+                    )
+                state[b] = array_module(p.data).zeros(p.shape, p.dtype)
+            elif held.dtype != p.dtype or device_of(held) != p.device:
+                state[b] = to_device(held, p.device).astype(p.dtype)
+        return state
+
+    def state(self, param: Any) -> dict[str, Any]:
+        """The live buffers of a parameter by name (``velocity``, ...): arrays that may be written into."""
+        if param not in self._names:
+            raise KeyError(f"{type(self).__name__}: this parameter is not among those it optimizes")
+        group = next(g for g in self.param_groups if any(p is param for p in g["params"]))
+        return self._state(self._names[param], param, self.variant(group)[0])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a fresh optimizer needs to go on: copies of the buffers by ``parameter/buffer``, steps, and groups."""
+        return {
+            "buffers": {f"{n}/{b}": to_device(a, "cpu").copy() for n, s in self._buffers.items() for b, a in s.items()},
+            "steps": dict(self._steps),
+            "groups": [{**g, "params": [self._names[p] for p in g["params"]]} for g in self.param_groups],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned. ``ValueError``, and nothing changed, where it does not fit."""
+        owner = type(self).__name__
+        groups = [[self._names[p] for p in g["params"]] for g in self.param_groups]
+        if [list(g["params"]) for g in state["groups"]] != groups:
+            saved = [list(g["params"]) for g in state["groups"]]
+            raise ValueError(f"{owner}: the saved state is for the parameters {saved}, this optimizer has {groups}")
+        by_name = {name: p for p, name in self._names.items()}
+        known = {b for g in state["groups"] for b in self.variant(g)[0]}
+        loaded: dict[str, dict[str, Any]] = {}
+        for key, array in state["buffers"].items():
+            name, _, b = key.rpartition("/")
+            if name not in by_name or b not in known:
+                raise ValueError(f"{owner}: the saved state has {key!r}, which this optimizer does not keep")
+            p = by_name[name]
+            if tuple(array.shape) != p.shape:
+                raise ValueError(f"{owner}: saved {key!r} has shape {tuple(array.shape)}, the parameter {p.shape}")
+            loaded.setdefault(name, {})[b] = to_device(np.array(array, dtype=p.dtype), p.device)
+        fresh = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
+        for entries, group in zip(fresh, self.param_groups, strict=True):
+            if entries.keys() != group.keys() - {"params"}:
+                raise ValueError(f"{owner}: the saved hyper-parameters are {sorted(entries)}, not those of {owner}")
+            _check_hyper(owner, entries)
+        self._buffers, self._steps = loaded, {name: int(n) for name, n in state["steps"].items()}
+        for entries, group in zip(fresh, self.param_groups, strict=True):
+            group.update(entries)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"  group {i}: {len(g['params'])} parameters, " + ", ".join(f"{k}={v}" for k, v in g.items() if k != "params")
+            for i, g in enumerate(self.param_groups)
+        ]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+# ------------------------------------------------------------------------------------------------------------ helpers
+
+
+def _groups(params: Any) -> list[dict[str, Any]]:
+    """What the constructor was given, as a list of groups."""
+    if hasattr(params, "data") and hasattr(params, "requires_grad"):
+        raise TypeError("params: got a single Tensor; expected a list of Parameters, a Layer, or a list of groups")
+    if hasattr(params, "named_parameters"):
+        return [{"params": params}]
+    params = params if hasattr(params, "names") else list(params)
+    if params and all(isinstance(g, dict) for g in params):
+        return list(params)
+    return [{"params": params}]
+
+
+def _named(params: Any, start: int) -> list[tuple[str, Any]]:
+    """The parameters of a group with their names: a Layer's, the given ones, or their numbers counted from ``start``."""
+    if hasattr(params, "named_parameters"):
+        return list(params.named_parameters())
+    if hasattr(params, "names"):  # what Layer.parameters() returns
+        return list(zip(params.names, params, strict=True))
+    params = [params] if hasattr(params, "requires_grad") else list(params)
+    return [p if isinstance(p, tuple) else (str(start + i), p) for i, p in enumerate(params)]
+
+
+def _check_hyper(owner: str, entries: dict[str, Any]) -> None:
+    for name, value in entries.items():
+        if name in ("lr", "eps", "weight_decay", "momentum"):
+            valid, expected = isinstance(value, (int, float)) and 0 <= value < math.inf, "a number of at least 0"
+        elif name.startswith("beta"):
+            valid, expected = isinstance(value, (int, float)) and 0 <= value < 1, "a number in [0, 1)"
+        else:
+            continue
+        if not valid:
+            raise ValueError(f"{owner}: {name} is {value!r}, expected {expected}")
+
+
+def _keywords(rule: Callable) -> tuple[list[str], bool]:
+    """The hyper-parameters that a rule names, and whether it also names ``step``."""
+    code = rule.__code__  # type: ignore[attr-defined]
+    names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    return [n for n in names if n != "step"], "step" in names
+
+
+def _with_decay(rule: Callable, weight_decay: float, maximize: bool) -> Callable:
+    """The rule for a gradient whose sign is turned and to which weight decay has been added, in that order, as PyTorch's."""
+    if not weight_decay and not maximize:
+        return rule
+
+    def full(w: Any, grad: Any, *buffers: Any, **hyper: Any) -> Any:
+        grad = -grad if maximize else grad
+        return rule(w, grad + weight_decay * w if weight_decay else grad, *buffers, **hyper)
+
+    return full
