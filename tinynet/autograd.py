@@ -213,17 +213,18 @@ def _leading_to(wanted: set[Tensor], order: list[Tensor]) -> set[Tensor]:
 def _step(node: Tensor, g: Any, grads: dict, wanted: set, needed: set | None, differentiable: bool) -> None:
     """Ask the rules of one node for the gradients of its inputs, and add them to ``grads``."""
     op, inputs, keywords = node._op, node._inputs, node._keywords
-    if differentiable:
-        y, operands = node, inputs
-    else:
-        y, operands = node.data, [x.data if isinstance(x, Tensor) else x for x in inputs]  # type: ignore[union-attr]
-    for i, x in enumerate(inputs):  # type: ignore[arg-type]
+    assert inputs is not None
+    y: Any = node
+    operands: Any = inputs
+    if not differentiable:
+        y, operands = node.data, [x.data if isinstance(x, Tensor) else x for x in inputs]
+    for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) or not x._requires_grad or (needed is not None and x not in needed):
             continue
         rule = op.rules[i]
         if rule is None:
             continue
-        gx = rule(g, y, *operands, **keywords)  # type: ignore[misc]
+        gx = rule(g, y, *operands, **keywords)
         if isinstance(gx, Tensor) is not differentiable:
             gx = make(gx) if differentiable else gx.data
         like = x.data

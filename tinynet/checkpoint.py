@@ -1,7 +1,7 @@
 """Saving and loading: safetensors files, written whole or not at all, with a checksum; no pickle.
 
-The one idea: a file appears under its name only when it is complete (written beside it, flushed, then renamed), and is believed
-only when the SHA-256 of its arrays, which stands in its header, comes out the same.
+The one idea: a file appears under its name only when it is complete (written beside it, flushed, then renamed), and is
+believed only when the SHA-256 of its arrays, which stands in its header, comes out the same.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from .tensor import as_array
 def accuracy(logits: Any, targets: Any) -> float:
     """The share of samples whose largest logit stands at the target.
 
-    ``logits`` ``(N, C)`` or ``(N, C, ...)``; ``targets`` integer ids ``(N,)`` or ``(N, ...)``, or probabilities of the logits'
-    shape. ValueError where the shapes do not fit.
+    ``logits`` ``(N, C)`` or ``(N, C, ...)``; ``targets`` integer ids ``(N,)`` or ``(N, ...)``, or probabilities of the
+    logits' shape. ValueError where the shapes do not fit.
 
     >>> accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
     0.5

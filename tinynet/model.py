@@ -54,14 +54,14 @@ class Model(Layer):
     ) -> History:
         """Train on ``train`` for ``epochs`` passes, and return what happened in each.
 
-        ``train`` and ``validation``: a Dataset, a DataLoader, or a pair of arrays (inputs, targets). All but a DataLoader are cut
-        into batches of ``batch_size``; training data in a new random order every epoch. With more than two
-        arrays all but the last are inputs of ``forward``.
-        ``loss(outputs, targets)``: a function that returns one number as a Tensor. ``metrics``: a list of functions
-        ``(outputs, targets) -> float``, or a dict of them by name; by default accuracy with cross-entropy, else none.
-        ``callbacks``: functions ``(model, history)`` called after each epoch, or objects with any of the methods
-        ``on_epoch_end(model, history)`` and ``on_batch_end(model, loss)``; one may raise ``StopTraining``.
-        ``scheduler``: its ``step()`` is called after each epoch. ``progress``: a bar while an epoch runs, a line after it.
+        ``train`` and ``validation``: a Dataset, a DataLoader, or a pair of arrays (inputs, targets). All but a
+        DataLoader are cut into batches of ``batch_size``; training data in a new random order every epoch. With more
+        than two arrays all but the last are inputs of ``forward``. ``loss(outputs, targets)``: a function that returns
+        one number as a Tensor. ``metrics``: a list of functions ``(outputs, targets) -> float``, or a dict of them by
+        name; by default accuracy with cross-entropy, else none. ``callbacks``: functions ``(model, history)`` called
+        after each epoch, or objects with any of the methods ``on_epoch_end(model, history)`` and ``on_batch_end(model,
+        loss)``; one may raise ``StopTraining``. ``scheduler``: its ``step()`` is called after each epoch. ``progress``:
+        a bar while an epoch runs, a line after it.
 
         Raises ``ValueError`` for epochs below 0, data that are no batches of inputs and targets, and by the loss.
         """

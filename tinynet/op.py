@@ -81,11 +81,12 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
 
     The forward takes raw arrays (NumPy or CuPy) and returns one. It has one rule for each array operand, in order;
     parameters after those are keywords. A rule is ``(g, y, *inputs, **keywords) -> gradient``: ``g`` is the gradient of the
-    output, ``y`` the output. It may return a gradient with the output's broadcast shape, which is summed back, and is written
-    with operators, methods and ops: it is run on raw arrays in an ordinary backward and on Tensors when its result is to be
-    differentiated again. None in a rule's place: not differentiable in that operand (indices, masks), which is then left
-    in its own dtype, while integers in a differentiable operand become floats of the others' dtype.
-    With ``variadic=True`` the forward is ``(*arrays, **keywords)`` and the one rule takes ``index=``, the operand it is for.
+    output, ``y`` the output. It may return a gradient with the output's broadcast shape, which is summed back, and is
+    written with operators, methods and ops: it is run on raw arrays in an ordinary backward and on Tensors when its
+    result is to be differentiated again. None in a rule's place: not differentiable in that operand (indices, masks),
+    which is then left in its own dtype, while integers in a differentiable operand become floats of the others' dtype.
+    With ``variadic=True`` the forward is ``(*arrays, **keywords)`` and the one rule takes ``index=``, the operand it is
+    for.
 
     The function that comes out takes Tensors, arrays and numbers and returns a Tensor. Inside a rule in an ordinary
     backward, where there is nothing to record, it maps arrays to arrays.
@@ -146,6 +147,11 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
         return apply
 
     return declare
+
+
+def forward_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The forward on raw arrays behind an op's function, for the forwards of other ops."""
+    return function.op.forward  # type: ignore[attr-defined]
 
 
 def _differentiable(this: Op, inputs: tuple) -> bool:

@@ -27,9 +27,9 @@ def gradcheck(
 ) -> bool:
     """Check the derivatives of ``f(*inputs)`` for every element of every float input, in float64.
 
-    The outputs (one Tensor or a sequence) are weighted with random numbers v and summed, and the gradient of that is compared
-    with (f(x + eps) - f(x - eps)) / (2 eps). ``order=2`` also checks the gradient's own derivatives, for the inputs and
-    for v. Float inputs are made Tensors that require a gradient; of Tensors, only those that require one are
+    The outputs (one Tensor or a sequence) are weighted with random numbers v and summed, and the gradient of that is
+    compared with (f(x + eps) - f(x - eps)) / (2 eps). ``order=2`` also checks the gradient's own derivatives, for the
+    inputs and for v. Float inputs are made Tensors that require a gradient; of Tensors, only those that require one are
     checked, if any does. Integer and boolean inputs, and anything that is no array, are passed on as they are.
 
     Returns True. Raises ``GradcheckError`` naming the input, the element and both numbers; ``TypeError`` for float32 inputs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from ..backend import array_module
-from ..op import op
+from ..op import forward_of, op
 from ..tensor import Tensor
 from .elementwise import erf, exp, mul, tanh, where
 from .shape import arraylike, split
@@ -93,7 +93,7 @@ def _silu_rule(g, y, x):
 @op(_silu_rule)
 def silu(x):
     """x sigmoid(x), also known as swish."""
-    return x * sigmoid.op.forward(x)
+    return x * forward_of(sigmoid)(x)
 
 
 def hardswish(x) -> Tensor:
@@ -115,7 +115,7 @@ def _gelu_rule(g, y, x):
 
 @op(_gelu_rule)
 def _gelu(x):
-    return 0.5 * x * (1 + erf.op.forward(x * _ROOT_HALF))
+    return 0.5 * x * (1 + forward_of(erf)(x * _ROOT_HALF))
 
 
 def gelu(x, approximate="none") -> Tensor:

@@ -102,7 +102,9 @@ def tensordot(a, b, axes: Any = 2) -> Tensor:
     a, b = arraylike(a), arraylike(b)
     if isinstance(axes, int):
         axes = (list(range(a.ndim - axes, a.ndim)), list(range(axes)))
-    left, right = ([i % x.ndim for i in (n if isinstance(n, (list, tuple)) else [n])] for x, n in zip((a, b), axes))
+    left, right = (
+        [i % x.ndim for i in (n if isinstance(n, (list, tuple)) else [n])] for x, n in zip((a, b), axes, strict=True)
+    )
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ValueError(f"tensordot: axes {left} of shape {a.shape} and {right} of shape {b.shape} differ in length")
     rows = [i for i in range(a.ndim) if i not in left]
@@ -163,8 +165,8 @@ def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     if len(terms) != len(ndims):
         raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
     free = [c for c in string.ascii_letters if c not in subscripts]
-    extra = [ndim - len(t.replace("...", "")) for t, ndim in zip(terms, ndims)]
-    for i, (t, n) in enumerate(zip(terms, extra)):
+    extra = [ndim - len(t.replace("...", "")) for t, ndim in zip(terms, ndims, strict=True)]
+    for i, (t, n) in enumerate(zip(terms, extra, strict=True)):
         if n < 0 or (n > 0 and "..." not in t):
             raise ValueError(f"einsum: {t!r} in {subscripts!r} does not fit operand {i} of {ndims[i]} axes")
         terms[i] = t.replace("...", "".join(free[max(extra) - n : max(extra)]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from ..op import op
+from ..op import forward_of, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
 from .elementwise import square
@@ -51,7 +51,7 @@ def _pick(x, ids):
 @op(lambda g, y, x, ids: g[:, None] * (softmax(x) - one_hot(ids, x.shape[1], x.dtype)), None)
 def _cross_entropy(x, ids):
     """-log(softmax(x))[i, ids[i]] in one pass; the softmax in its gradient is cheaper to compute again than to keep."""
-    return -_pick(log_softmax.op.forward(x), ids)
+    return -_pick(forward_of(log_softmax)(x), ids)
 
 
 @op(lambda g, y, x, ids: -g[:, None] * one_hot(ids, x.shape[1], x.dtype), None)
@@ -138,10 +138,11 @@ def nll_loss(log_probabilities, targets, weight=None, ignore_index=-100, reducti
 def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean") -> Tensor:
     """The cross-entropy -sum_c q_c log softmax(logits)_c between targets q and logits, stable for logits of any size.
 
-    ``logits``: ``(N, C)`` or ``(N, C, ...)``, or ``(C,)`` without a batch. ``targets``: class ids (integers, the shape of the
-    logits without C), or probabilities (floats, the shape of the logits). ``weight`` ``(C,)`` scales each class;
+    ``logits``: ``(N, C)`` or ``(N, C, ...)``, or ``(C,)`` without a batch. ``targets``: class ids (integers, the shape
+    of the logits without C), or probabilities (floats, the shape of the logits). ``weight`` ``(C,)`` scales each class;
     the mean is then over the weights of the targets, as in PyTorch. Ids equal to ``ignore_index`` count for nothing.
-    ``label_smoothing`` e mixes the target with e times the uniform distribution (Szegedy et al. 2016, arXiv:1512.00567).
+    ``label_smoothing`` e mixes the target with e times the uniform distribution (Szegedy et al. 2016,
+    arXiv:1512.00567).
 
     Raises ``IndexError`` naming a label outside [0, C), -1 included; ``ValueError`` for shapes that do not fit;
     ``TypeError`` for ids that are not integers.

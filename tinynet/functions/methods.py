@@ -86,6 +86,19 @@ def _transposed(self: Tensor, *axes: Any) -> Tensor:
     return shape.transpose(self, None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], tuple) else axes)
 
 
+OTHERS: dict[str, Any] = {
+    "__neg__": elementwise.neg,
+    "__abs__": elementwise.abs,
+    "__invert__": elementwise.logical_not,
+    "__getitem__": shape.getitem,
+    "__hash__": object.__hash__,  # with == elementwise; as a key a Tensor is itself
+    "reshape": _by_numbers(shape.reshape),
+    "transpose": _transposed,
+    "T": property(shape.transpose),
+    "to": _to,
+    "backward": backward,
+}
+
 for _name, _function in OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _function)
     setattr(Tensor, f"__r{_name}__", _reversed(_function))
@@ -94,13 +107,5 @@ for _name, _function in COMPARISONS.items():
 for _module, _names in METHODS.items():
     for _name in _names.split():
         setattr(Tensor, _name, getattr(_module, _name))
-Tensor.__neg__ = elementwise.neg  # type: ignore[method-assign]
-Tensor.__abs__ = elementwise.abs  # type: ignore[method-assign]
-Tensor.__getitem__ = shape.getitem  # type: ignore[method-assign]
-Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
-Tensor.__invert__ = elementwise.logical_not  # type: ignore[attr-defined]
-Tensor.reshape = _by_numbers(shape.reshape)
-Tensor.transpose = _transposed
-Tensor.T = property(shape.transpose)  # type: ignore[assignment]
-Tensor.to = _to
-Tensor.backward = backward
+for _name, _member in OTHERS.items():
+    setattr(Tensor, _name, _member)

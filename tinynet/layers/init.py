@@ -1,7 +1,8 @@
 """Where weights start: each function overwrites a Tensor's data in place and returns it. ``tn.init``.
 
 "fan in" and "fan out" of a weight ``(out, in, ...)`` are in and out times the size of the rest (a convolution's kernel). All
-numbers come from the random stream ``"init"``, which ``tn.manual_seed`` starts, and are drawn in float64 before they are rounded.
+numbers come from the random stream ``"init"``, which ``tn.manual_seed`` starts, and are drawn in float64 before they
+are rounded.
 """
 
 from __future__ import annotations

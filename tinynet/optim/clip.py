@@ -18,8 +18,8 @@ def _with_gradients(params: Any) -> list[Any]:
 def clip_grad_norm(params: Any, max_norm: float) -> float:
     """Scale all gradients together so that their joint 2-norm is at most ``max_norm``; returns the norm as it was.
 
-    ``params``: Parameters or a Layer. Every gradient is multiplied by max_norm / (norm + 1e-6) where the norm is larger, as in
-    PyTorch (Pascanu, Mikolov, Bengio 2013, ICML 30). The norm is summed in float64 and read by the CPU.
+    ``params``: Parameters or a Layer. Every gradient is multiplied by max_norm / (norm + 1e-6) where the norm is
+    larger, as in PyTorch (Pascanu, Mikolov, Bengio 2013, ICML 30). The norm is summed in float64 and read by the CPU.
 
     Raises ``ValueError`` for a ``max_norm`` that is not positive.
     """

@@ -1,7 +1,8 @@
 """Optimizer: what all update rules share. Groups of parameters, buffers by name, the loop over them, saving and loading.
 
-The one idea: a subclass is only its formula. ``rule`` is a pure elementwise function; everything around it (which parameters,
-which buffers, weight decay, the step count, state by name) stands here once, for the library's rules and for yours.
+The one idea: a subclass is only its formula. ``rule`` is a pure elementwise function; everything around it (which
+parameters, which buffers, weight decay, the step count, state by name) stands here once, for the library's rules and
+for yours.
 """
 
 from __future__ import annotations
@@ -257,7 +258,7 @@ def _check_hyper(owner: str, entries: dict[str, Any]) -> None:
 
 def _keywords(rule: Callable) -> tuple[list[str], bool]:
     """The hyper-parameters that a rule names, and whether it also names ``step``."""
-    code = rule.__code__  # type: ignore[attr-defined]
+    code = rule.__code__
     names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     return [n for n in names if n != "step"], "step" in names
 

@@ -16,8 +16,8 @@ from .optimizer import Optimizer
 class SGD(Optimizer):
     """Gradient descent on mini-batches: w <- w - lr grad.
 
-    The oldest rule and the reference for all others (Robbins, Monro 1951, Annals of Mathematical Statistics 22). On a surface
-    that is steep one way and flat another it oscillates across the valley and crawls along it. PyTorch's SGD
+    The oldest rule and the reference for all others (Robbins, Monro 1951, Annals of Mathematical Statistics 22). On a
+    surface that is steep one way and flat another it oscillates across the valley and crawls along it. PyTorch's SGD
     has momentum as an option; here that is ``Momentum``.
 
     >>> from tinynet import Parameter
@@ -38,12 +38,11 @@ class Momentum(Optimizer):
 
     velocity <- beta velocity + (1 - dampening) grad,  w <- w - lr velocity,  velocity = 0 before the first step.
 
-    ``dampening=None`` means beta: velocity is then the *exponentially weighted average* of the gradients, over about the last
-    1 / (1 - beta) of them, and a good lr is one for plain descent. ``dampening=0`` is the *heavy ball*
-    (Polyak 1964), as in PyTorch: velocity is then 1 / (1 - beta) times larger, ten times with beta = 0.9, so that
-    Momentum(lr=0.1) takes the steps of torch.optim.SGD(lr=0.01, momentum=0.9).
-    ``nesterov=True`` looks ahead (Sutskever et al. 2013, ICML 28): w <- w - lr (beta velocity + (1 - dampening) grad) with the
-    velocity just updated.
+    ``dampening=None`` means beta: velocity is then the *exponentially weighted average* of the gradients, over about
+    the last 1 / (1 - beta) of them, and a good lr is one for plain descent. ``dampening=0`` is the *heavy ball* (Polyak
+    1964), as in PyTorch: velocity is then 1 / (1 - beta) times larger, ten times with beta = 0.9, so that
+    Momentum(lr=0.1) takes the steps of torch.optim.SGD(lr=0.01, momentum=0.9). ``nesterov=True`` looks ahead (Sutskever
+    et al. 2013, ICML 28): w <- w - lr (beta velocity + (1 - dampening) grad) with the velocity just updated.
 
     Differences: PyTorch's first step with dampening puts the whole gradient into the velocity, and its Nesterov form
     requires dampening 0; Keras folds the learning rate into the velocity.
@@ -73,9 +72,9 @@ class RMSprop(Optimizer):
     squared_grad <- beta squared_grad + (1 - beta) grad^2,  w <- w - lr grad / (sqrt(squared_grad) + eps).
 
     Hinton 2012, Neural Networks for Machine Learning, lecture 6e. The first steps are large, as squared_grad starts at zero
-    and is not corrected for that (Adam is). ``centered`` divides by the standard deviation instead, with grad_average the same
-    average of the gradient: sqrt(squared_grad - grad_average^2) (Graves 2013, arXiv:1308.0850). ``momentum`` adds
-    velocity <- momentum velocity + grad / (...), w <- w - lr velocity.
+    and is not corrected for that (Adam is). ``centered`` divides by the standard deviation instead, with grad_average
+    the same average of the gradient: sqrt(squared_grad - grad_average^2) (Graves 2013, arXiv:1308.0850). ``momentum``
+    adds velocity <- momentum velocity + grad / (...), w <- w - lr velocity.
 
     Differences: beta is 0.9 as in the lecture and in Keras; PyTorch calls it alpha and takes 0.99. eps stands outside the
     root, as in PyTorch; in Keras inside.
@@ -120,8 +119,9 @@ class Adam(Optimizer):
     grad^2 themselves, and the step is lr in size whatever the gradient's scale. ``amsgrad`` divides by the largest
     squared_grad so far (Reddi, Kale, Kumar 2018, arXiv:1904.09237).
 
-    Differences: eps stands outside the root, beside the corrected sqrt, as in the paper's algorithm 1 and in PyTorch; the paper's
-    faster form, which Keras and TensorFlow follow, adds it to the uncorrected root. Weight decay is coupled here.
+    Differences: eps stands outside the root, beside the corrected sqrt, as in the paper's algorithm 1 and in PyTorch;
+    the paper's faster form, which Keras and TensorFlow follow, adds it to the uncorrected root. Weight decay is coupled
+    here.
 
     >>> from tinynet import Parameter
     >>> w = Parameter([1.0]); optimizer = Adam([w], lr=0.125)

@@ -1,7 +1,7 @@
 """Schedulers: the learning rate as a function of the number of steps or epochs gone by.
 
-The one idea: a scheduler is a closed formula of its count ``t`` and of each group's starting rate. Nothing is multiplied up from
-step to step, so that a resumed schedule cannot drift or compound.
+The one idea: a scheduler is a closed formula of its count ``t`` and of each group's starting rate. Nothing is
+multiplied up from step to step, so that a resumed schedule cannot drift or compound.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Scheduler:
 class CosineAnnealingLR(Scheduler):
     """From the starting rate down to ``eta_min`` along half a cosine of T_max steps.
 
-    lr(t) = eta_min + (base - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov, Hutter 2017, arXiv:1608.03983, without restarts. As in
-    PyTorch the rate rises again after T_max.
+    lr(t) = eta_min + (base - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov, Hutter 2017, arXiv:1608.03983, without
+    restarts. As in PyTorch the rate rises again after T_max.
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
