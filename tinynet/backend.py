@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import zlib
 from types import ModuleType
@@ -24,25 +25,25 @@ class DeviceError(RuntimeError):
 # --------------------------------------------------------------------------------------------------------- devices
 
 _CUPY_HELP = "install CuPy with pip install 'tinynet[cuda12]' (CUDA 12) or 'tinynet[cuda13]' (CUDA 13), or use device 'cpu'"
-_gpu_module: ModuleType | None = None  # CuPy, once something has asked for a GPU
+_usable = False  # CuPy has been imported and has found a GPU
 
 
 def gpu_module() -> ModuleType:
     """CuPy, imported when first asked for. Raises ``DeviceError`` saying what to install where it cannot be used."""
-    global _gpu_module
-    if _gpu_module is None:
-        try:
-            import cupy
-        except ImportError as error:
-            raise DeviceError(f"device 'cuda' needs CuPy, which could not be imported ({error}): {_CUPY_HELP}") from error
+    global _usable
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(f"device 'cuda' needs CuPy, which could not be imported ({error}): {_CUPY_HELP}") from error
+    if not _usable:
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except Exception as error:  # CuPy's own CUDARuntimeError; its class cannot be named without CuPy
             raise DeviceError(f"device 'cuda': CuPy is installed but finds no usable GPU ({error}); use 'cpu'") from error
         if count == 0:
             raise DeviceError("device 'cuda': CuPy is installed but this machine has no GPU; use device 'cpu'")
-        _gpu_module = cupy
-    return _gpu_module
+        _usable = True
+    return cupy
 
 
 def parse_device(name: str) -> str:
@@ -113,12 +114,18 @@ class device:
 
 def is_array(x: object) -> bool:
     """True for a NumPy or CuPy array (not for NumPy scalars, Tensors or lists)."""
-    return isinstance(x, np.ndarray) or (_gpu_module is not None and isinstance(x, _gpu_module.ndarray))
+    return isinstance(x, np.ndarray) or array_module(x) is not np
 
 
 def array_module(x: Any) -> Any:
-    """The module whose array ``x`` is: ``numpy`` or ``cupy``. Numbers and NumPy scalars belong to ``numpy``."""
-    return _gpu_module if _gpu_module is not None and isinstance(x, _gpu_module.ndarray) else np
+    """The module whose array ``x`` is: ``numpy`` or ``cupy``. Numbers and NumPy scalars belong to ``numpy``.
+
+    Where nobody has imported CuPy, nothing can be an array of its; so it is never imported to find that out.
+    """
+    if isinstance(x, np.ndarray):
+        return np
+    cupy = sys.modules.get("cupy")
+    return cupy if cupy is not None and isinstance(x, cupy.ndarray) else np
 
 
 def device_of(x: Any) -> str:

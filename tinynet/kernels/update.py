@@ -1,8 +1,9 @@
 """One step of an update rule, in place, over the weights of one parameter.
 
-The one idea: a rule is elementwise, so it may be run a piece at a time. Array code makes a fresh temporary for every
-operation; over pieces that stay in the cache those are nearly free. Adam on 1.8 million float32 weights takes 10.4 ms over
-whole arrays and 3.6 ms in pieces of 32,768 (7.2 ms in pieces of 4,096); on 200,704 weights, 1.76 and 0.35 ms.
+The one idea: a rule is elementwise, so it may be run a piece at a time, and as a compiled loop where Numba is
+installed. Array code makes a fresh temporary for every operation; over pieces that stay in the cache those are nearly
+free. Adam on 1.8 million float32 weights takes 10.4 ms over whole arrays and 3.6 ms in pieces of 32,768 (7.2 ms in
+pieces of 4,096); on 200,704 weights 1.76 and 0.35 ms, and 0.046 ms compiled.
 """
 
 from __future__ import annotations
@@ -12,20 +13,44 @@ from typing import Any
 
 import numpy as np
 
+from . import compiled
+
 PIECE = 32768  # elements: 128 KiB of float32
+COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
+
+_in_use: set[Callable] = set()  # rules with a compiled loop, which small parameters then use, too
 
 
-def update(rule: Callable, w: Any, grad: Any, buffers: tuple, hyper: dict[str, Any]) -> None:
-    """Overwrite ``w`` and ``buffers`` with ``rule(w, grad, *buffers, **hyper)``. All arrays have one shape and device."""
-    arrays = (w, grad, *buffers)
+def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: dict[str, Any]) -> None:
+    """Overwrite ``w`` and the ``buffers`` with ``rule(w, grad, *buffers, **hyper)``.
+
+    All arrays have one shape and live on one device.
+    """
+    arrays = (w, grad, *buffers.values())
     if not isinstance(w, np.ndarray) or not all(a.flags.c_contiguous for a in arrays):
-        _store(rule(*arrays, **hyper), (w, *buffers))
+        _store(rule(*arrays, **hyper), (w, *buffers.values()))
         return
-    w, grad, *rest = (a.reshape(-1) for a in arrays)
+    flat = tuple(a.reshape(-1) for a in arrays)
+    if (w.size >= COMPILE_FROM or rule in _in_use) and _compiled(rule, flat, buffers, hyper):
+        return
+    w, grad, *rest = flat
     for start in range(0, w.size, PIECE):
         piece = slice(start, start + PIECE)
         parts = tuple(b[piece] for b in rest)
         _store(rule(w[piece], grad[piece], *parts, **hyper), (w[piece], *parts))
+
+
+def _compiled(rule: Callable, flat: tuple, buffers: dict[str, Any], hyper: dict[str, Any]) -> bool:
+    """Run the rule's compiled loop; False where there is none. Arrays of mixed or half precision have none."""
+    dtype = flat[0].dtype
+    if not compiled.enabled() or dtype.char not in "fd" or any(a.dtype != dtype for a in flat):
+        return False
+    loop = compiled.loop_for(rule, ["w", "grad", *buffers], hyper, dtype)
+    if loop is None:
+        return False
+    _in_use.add(rule)
+    loop(flat, hyper)
+    return True
 
 
 def _store(results: Any, places: tuple) -> None:

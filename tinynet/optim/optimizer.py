@@ -7,6 +7,7 @@ for yours.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable
@@ -119,20 +120,22 @@ class Optimizer:
         """Update every parameter that has a gradient, in place. Gradients are left as they are."""
         for group in self.param_groups:
             _check_hyper(type(self).__name__, group)
-            buffers, rule = self.variant(group)
-            wanted, wants_step = _keywords(rule)
+            names, plain = self.variant(group)
+            rule = _full_rule(plain, bool(group["weight_decay"]), group["maximize"])
+            wanted, wants_step = _keywords(plain)
             values = self.hyper(group)
             hyper = {name: values[name] for name in wanted}
-            full = _with_decay(rule, group["weight_decay"], group["maximize"])
+            if group["weight_decay"]:
+                hyper["weight_decay"] = group["weight_decay"]
             for p in group["params"]:
                 if p.grad is None or not p.requires_grad:
                     continue
                 name = self._names[p]
-                state = self._state(name, p, buffers)
+                buffers = self._state(name, p, names)
                 self._steps[name] = self._steps.get(name, 0) + 1
                 if wants_step:
                     hyper["step"] = self._steps[name]
-                update(full, p.data, p.grad.data, tuple(state[b] for b in buffers), hyper)
+                update(rule, p.data, p.grad.data, {b: buffers[b] for b in names}, hyper)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -256,20 +259,21 @@ def _check_hyper(owner: str, entries: dict[str, Any]) -> None:
             raise ValueError(f"{owner}: {name} is {value!r}, expected {expected}")
 
 
+@functools.cache
 def _keywords(rule: Callable) -> tuple[list[str], bool]:
     """The hyper-parameters that a rule names, and whether it also names ``step``."""
-    code = rule.__code__
-    names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    names = [p.name for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return [n for n in names if n != "step"], "step" in names
 
 
-def _with_decay(rule: Callable, weight_decay: float, maximize: bool) -> Callable:
+@functools.cache  # one function for a rule and its options, so that what is compiled for it is found again
+def _full_rule(rule: Callable, decays: bool, maximize: bool) -> Callable:
     """The rule for a gradient whose sign is turned and to which weight decay has been added, in that order, as PyTorch's."""
-    if not weight_decay and not maximize:
+    if not decays and not maximize:
         return rule
 
-    def full(w: Any, grad: Any, *buffers: Any, **hyper: Any) -> Any:
+    def full(w: Any, grad: Any, *buffers: Any, weight_decay: float = 0.0, **hyper: Any) -> Any:
         grad = -grad if maximize else grad
-        return rule(w, grad + weight_decay * w if weight_decay else grad, *buffers, **hyper)
+        return rule(w, grad + weight_decay * w if decays else grad, *buffers, **hyper)
 
     return full
