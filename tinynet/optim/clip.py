@@ -12,14 +12,15 @@ from ..backend import array_module
 def _with_gradients(params: Any) -> list[Any]:
     params = params.parameters() if hasattr(params, "parameters") else params
     params = [params] if hasattr(params, "requires_grad") else list(params)
-    return [p for p in params if p.grad is not None]
+    return [p for p in dict.fromkeys(params) if p.grad is not None]  # each once
 
 
 def clip_grad_norm(params: Any, max_norm: float) -> float:
     """Scale all gradients together so that their joint 2-norm is at most ``max_norm``; returns the norm as it was.
 
     ``params``: Parameters or a Layer. Every gradient is multiplied by max_norm / (norm + 1e-6) where the norm is
-    larger, as in PyTorch (Pascanu, Mikolov, Bengio 2013, ICML 30). The norm is summed in float64 and read by the CPU.
+    larger, as in PyTorch (Pascanu, Mikolov, Bengio 2013, ICML 30). The norm is summed in float64 and read by the CPU;
+    where it is infinite or NaN the gradients stay as they are (PyTorch makes them 0 or NaN), and the caller can see it.
 
     Raises ``ValueError`` for a ``max_norm`` that is not positive.
     """
@@ -27,7 +28,7 @@ def clip_grad_norm(params: Any, max_norm: float) -> float:
         raise ValueError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a positive number")
     wanted = _with_gradients(params)
     norm = math.sqrt(sum(float((p.grad.data.astype("float64") ** 2).sum()) for p in wanted))
-    if norm > max_norm:
+    if max_norm < norm < math.inf:
         for p in wanted:
             p.grad = p.grad.data * (max_norm / (norm + 1e-6))
     return norm

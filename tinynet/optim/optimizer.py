@@ -50,7 +50,7 @@ class Optimizer:
     """
 
     buffers: tuple[str, ...] = ()
-    defaults: dict[str, Any] = {}  # noqa: RUF012  # declared by each subclass, changed by none
+    defaults: dict[str, Any] = {}
     rule: Callable[..., Any]
 
     def __init_subclass__(cls, **keywords: Any) -> None:

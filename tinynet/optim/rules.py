@@ -26,7 +26,7 @@ class SGD(Optimizer):
     tensor([0.5], requires_grad=True)
     """
 
-    defaults = {"lr": 0.01}  # noqa: RUF012
+    defaults = {"lr": 0.01}
 
     @staticmethod
     def rule(w, grad, *, lr):
@@ -54,7 +54,7 @@ class Momentum(Optimizer):
     """
 
     buffers = ("velocity",)
-    defaults = {"lr": 0.01, "beta": 0.9, "dampening": None, "nesterov": False}  # noqa: RUF012
+    defaults = {"lr": 0.01, "beta": 0.9, "dampening": None, "nesterov": False}
 
     def hyper(self, group: dict[str, Any]) -> dict[str, Any]:
         return group if group["dampening"] is not None else {**group, "dampening": group["beta"]}
@@ -86,7 +86,7 @@ class RMSprop(Optimizer):
     """
 
     buffers = ("squared_grad",)
-    defaults = {"lr": 0.01, "beta": 0.9, "eps": 1e-8, "momentum": 0.0, "centered": False}  # noqa: RUF012
+    defaults = {"lr": 0.01, "beta": 0.9, "eps": 1e-8, "momentum": 0.0, "centered": False}
 
     def variant(self, group: dict[str, Any]) -> tuple[tuple[str, ...], Callable]:
         if group["momentum"] or group["centered"]:
@@ -130,7 +130,7 @@ class Adam(Optimizer):
     """
 
     buffers = ("velocity", "squared_grad")
-    defaults = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False}  # noqa: RUF012
+    defaults = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False}
 
     def variant(self, group: dict[str, Any]) -> tuple[tuple[str, ...], Callable]:
         if group["amsgrad"]:

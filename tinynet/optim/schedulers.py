@@ -35,7 +35,9 @@ class Scheduler:
         return base * self.factor(t)
 
     def _set(self) -> None:
-        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+        groups = self.optimizer.param_groups
+        self.base_lrs += [group["lr"] for group in groups[len(self.base_lrs) :]]  # of groups added since
+        for group, base in zip(groups, self.base_lrs, strict=True):
             group["lr"] = self.lr_at(self.t, base)
 
     def step(self) -> None:
@@ -66,7 +68,7 @@ class CosineAnnealingLR(Scheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
-        if T_max < 1:
+        if not T_max >= 1:
             raise ValueError(f"CosineAnnealingLR: T_max is {T_max!r}, expected at least 1")
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer)

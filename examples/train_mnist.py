@@ -1,0 +1,128 @@
+"""Train a network on handwritten digits until it reads more than 98 of 100 right.
+
+    python examples/train_mnist.py                                        # Adam, a few seconds
+    python examples/train_mnist.py --optimizer momentum --hidden 512
+    python examples/train_mnist.py --device cuda --save out/digits.safetensors
+    python examples/train_mnist.py --help                                 # every option and its default
+
+The training itself is the function ``train``; the rest reads the command line and tells what came out.
+"""
+
+import argparse
+import sys
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import numpy as np
+from pictures import draw, training_picture
+
+import tinynet as tn
+from tinynet import layers as L
+from tinynet import optim
+
+# Each optimizer with a learning rate at which it trains this network well, for batches of 128. Momentum's velocity is a
+# weighted average of the gradients, as long as they are, so that its rate is like plain SGD's; RMSprop and Adam
+# divide by the gradient's size, so that theirs is about the length of a step.
+OPTIMIZERS = {
+    "sgd": (optim.SGD, 0.5),
+    "momentum": (optim.Momentum, 0.5),
+    "rmsprop": (optim.RMSprop, 0.002),
+    "adam": (optim.Adam, 0.003),
+}
+GOAL = 0.98
+
+
+def network(hidden: list[int]) -> tn.Sequential:
+    """Fully connected layers with ReLU between them: 784 pixels, the hidden widths, 10 digits."""
+    layers = [L.Flatten()]
+    for inputs, outputs in pairwise([28 * 28, *hidden, 10]):
+        layers += [L.Linear(inputs, outputs), L.ReLU()]
+    return tn.Sequential(*layers[:-1])  # no ReLU after the last
+
+
+def digits(split: str, limit: int | None = None) -> tuple[tn.Tensor, tn.Tensor]:
+    """The images and labels of a split, or the first of them, on the default device."""
+    images, labels = tn.datasets.MNIST(split).arrays
+    return tn.tensor(images[:limit]), tn.tensor(labels[:limit])
+
+
+def train(model: tn.Model, data: tuple, test: tuple, optimizer: optim.Optimizer, epochs: int, batch_size: int) -> tn.History:
+    """Train for some epochs, with the rate falling along a cosine from one to the next."""
+    return model.fit(
+        data,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=test,
+        scheduler=optim.schedulers.CosineAnnealingLR(optimizer, T_max=epochs),
+    )
+
+
+def report(history: tn.History) -> None:
+    """The test accuracy, the time it took, and when it first reached 98%."""
+    seconds = list(accumulate(history.seconds))
+    print(f"test accuracy {history.val_accuracy[-1]:.2%} after {seconds[-1]:.1f} s of training")
+    reached = [s for s, accuracy in zip(seconds, history.val_accuracy, strict=True) if accuracy >= GOAL]
+    print(f"{GOAL:.0%} after {reached[0]:.1f} s of training" if reached else f"{GOAL:.0%} was not reached")
+
+
+def whole_number(text: str) -> int:
+    """A number of things on the command line: an integer of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    rates = ", ".join(f"{name} {lr}" for name, (_, lr) in OPTIMIZERS.items())
+    parser = argparse.ArgumentParser(description="Train a fully connected network on MNIST, the handwritten digits.")
+    add = parser.add_argument
+    add("--optimizer", choices=OPTIMIZERS, default="adam", help="the update rule (default: %(default)s)")
+    add("--lr", type=float, help=f"learning rate, falling along a cosine (default: {rates})")
+    add("--epochs", type=whole_number, default=8, metavar="N", help="passes over the images (default: %(default)s)")
+    add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")
+    add("--hidden", type=whole_number, nargs="*", default=[256, 128], metavar="N",
+        help="widths of the hidden layers, none for a linear model (default: 256 128)")  # fmt: skip
+    add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
+    add("--device", help="cpu, cuda or cuda:N (default: the environment variable TINYNET_DEVICE, else cpu)")
+    add("--seed", type=int, default=0, help="of the first weights and the order of the images (default: %(default)s)")
+    add("--save", metavar="PATH", help="save the trained weights here, as safetensors (default: not saved)")
+    add("--plot", default="out/train_mnist.png", metavar="PATH", help="where the picture goes (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> tn.History:
+    """Train as the command line says; returns the history."""
+    args = parse(argv)
+    if args.save:
+        Path(args.save).parent.mkdir(parents=True, exist_ok=True)  # now rather than fail after the training
+    if args.device:
+        tn.set_default_device(args.device)
+    tn.manual_seed(args.seed)
+    model = network(args.hidden)
+    rule, lr = OPTIMIZERS[args.optimizer]
+    optimizer = rule(model, lr=lr if args.lr is None else args.lr)
+    data, test = digits("train", args.limit), digits("test")
+
+    sizes = "-".join(map(str, [784, *args.hidden, 10]))
+    title = f"{sizes} network, {rule.__name__} at {optimizer.lr}, {len(data[0]):,} images"
+    print(f"{title}, on {data[0].device}")
+    history = train(model, data, test, optimizer, args.epochs, args.batch_size)
+    report(history)
+
+    if args.save:
+        model.save(args.save)
+        print(f"weights in {args.save}: network({args.hidden}).load({args.save!r}) reads them")
+    images, truth = (t.numpy() for t in test)
+    guess = model.predict(test[0]).argmax(axis=1).numpy()
+    wrong = np.flatnonzero(guess != truth)
+    draw(args.plot, training_picture, title, history, images[wrong, 0], truth[wrong], guess[wrong])
+    return history
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (tn.DeviceError, ValueError, OSError) as error:  # a rate, device or file that cannot be: no traceback for these
+        sys.exit(f"train_mnist: {error}")

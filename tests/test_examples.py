@@ -1,0 +1,205 @@
+"""The examples as their readers run them: what they print, draw and refuse, and that a seed means the same numbers."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SCRIPTS = ("train_mnist", "compare_optimizers")
+
+
+@pytest.fixture
+def example(monkeypatch, tmp_path):
+    """A function that imports an example by name; the current directory is an empty one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module
+
+
+def main(module, options=""):
+    """Call an example's main in this process, with a command line."""
+    return module.main(options.split())
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.ticker"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails now
+
+
+def run(*arguments, cwd, **environment):
+    """A fresh Python in which a warning is an error."""
+    command = [sys.executable, "-W", "error", *map(str, arguments)]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def is_png(path):
+    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.stat().st_size > 10_000
+
+
+# ------------------------------------------------------------------------------------------------------ train_mnist
+
+
+def test_train_mnist_tells_draws_and_saves(example, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    train_mnist = example("train_mnist")
+    options = "--limit 3000 --epochs 2 --batch-size 50 --hidden 32 16 --save new/digits.safetensors --plot curves/a.png"
+    history = main(train_mnist, options)
+    printed = capsys.readouterr().out
+    assert "784-32-16-10 network, Adam at 0.003, 3,000 images, on " in printed
+    assert len(re.findall(r"^epoch \d/2 .* loss \d.* val_accuracy 0\.\d+", printed, re.M)) == 2
+    assert re.search(rf"^test accuracy {history.val_accuracy[-1]:.2%} after \d+\.\d s of training$", printed, re.M)
+    assert "98% was not reached" in printed
+    assert "picture in curves/a.png" in printed
+    assert is_png(tmp_path / "curves/a.png")
+    (line,) = re.findall(r"^weights in new/digits\.safetensors: (.*) reads them$", printed, re.M)
+    model = eval(line, {"network": train_mnist.network})
+    assert model.evaluate(train_mnist.digits("test"))["accuracy"] == history.val_accuracy[-1]
+
+
+def test_train_mnist_reads_98_of_100_with_its_defaults(example, no_matplotlib, capsys):
+    history = main(example("train_mnist"))
+    assert history.val_accuracy[-1] > 0.98
+    (first,) = re.findall(r"^98% after (\d+\.\d) s of training$", capsys.readouterr().out, re.M)
+    reached = next(i for i, accuracy in enumerate(history.val_accuracy) if accuracy >= 0.98)
+    assert float(first) == pytest.approx(sum(history.seconds[: reached + 1]), abs=0.051)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", "adam"])
+def test_every_optimizer_trains_at_its_own_rate(example, no_matplotlib, capsys, optimizer):
+    train_mnist = example("train_mnist")
+    history = main(train_mnist, f"--optimizer {optimizer} --limit 6000 --epochs 3")
+    rule, lr = train_mnist.OPTIMIZERS[optimizer]
+    assert f"{rule.__name__} at {lr}" in capsys.readouterr().out
+    assert history.lr == pytest.approx([lr, lr * 0.75, lr * 0.25])
+    assert history.val_accuracy[-1] > 0.88
+
+
+def test_the_seed_decides_the_numbers(example, no_matplotlib):
+    def numbers(seed):
+        history = main(example("train_mnist"), f"--limit 2000 --epochs 2 --seed {seed}")
+        return {name: values for name, values in history.items() if name != "seconds"}
+
+    first = numbers(1)
+    assert numbers(1) == first
+    assert numbers(2)["loss"] != first["loss"]
+
+
+def test_no_hidden_layer_and_one_short_epoch(example, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    main(example("train_mnist"), "--limit 100 --epochs 1 --lr 0.01 --hidden")
+    assert "784-10 network, Adam at 0.01, 100 images" in capsys.readouterr().out
+    assert is_png(tmp_path / "out/train_mnist.png")
+
+
+# ------------------------------------------------------------------------------------------------------- the others
+
+
+def test_compare_optimizers_starts_them_all_alike(example, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    results = main(example("compare_optimizers"), "--limit 3000 --epochs 2 --batch-size 100")
+    assert list(results) == ["SGD", "Momentum", "RMSprop", "Adam"]
+    assert len({losses[0] for _, losses in results.values()}) == 1  # one start, one first batch
+    assert len({losses[1] for _, losses in results.values()}) == 4
+    assert all(len(losses) == 60 for _, losses in results.values())
+    assert is_png(tmp_path / "out/compare_optimizers.png")
+
+    *_, head, sgd, momentum, rmsprop, adam, picture = capsys.readouterr().out.splitlines()
+    assert picture == "picture in out/compare_optimizers.png"
+    assert " ".join(head.split()) == "optimizer lr train loss test accuracy steps to 0.1 seconds"
+    assert len({len(line) for line in (head, sgd, momentum, rmsprop, adam)}) == 1
+    history, _ = results["Adam"]
+    assert adam.split()[:4] == ["Adam", "0.003", f"{history.loss[-1]:.4f}", f"{history.val_accuracy[-1]:.2%}"]
+
+
+def test_the_table_counts_the_steps(example):
+    compare = example("compare_optimizers")
+    history = tn.History(loss=[0.5], val_accuracy=[0.9], lr=[0.1], seconds=[1.0])
+    _, fast, slow = compare.table({"Fast": (history, [0.3, 0.1, -0.2]), "Slow": (history, [0.3])}).splitlines()
+    assert fast.split()[4] == "3"  # means 0.3, 0.2, 0.067
+    assert slow.split()[4] == "-"
+
+
+def test_smoothed_is_the_mean_of_the_last_losses(example):
+    losses = np.random.default_rng(0).random(30)
+    expected = [losses[max(0, i - 6) : i + 1].mean() for i in range(30)]
+    np.testing.assert_allclose(example("pictures").smoothed(list(losses), width=7), expected, rtol=1e-12)
+
+
+def test_subclass_layer_shows_what_it_promises(example, capsys):
+    tour = example("subclass_layer")
+    history = tour.main()
+    printed = capsys.readouterr().out
+    assert "gradcheck, to the second order: True" in printed
+    assert "blocks.1.scale" in printed
+    assert history.val_accuracy[-1] > 0.85
+    x = np.array([-2.0, 0.0, 2.0])
+    for name, values in (("first", (1 + x / np.sqrt(x**2 + 4)) / 2), ("second", 2 / (x**2 + 4) ** 1.5)):
+        (line,) = re.findall(rf"^{name} derivative: +\[(.*)\]$", printed, re.M)
+        np.testing.assert_allclose([float(number) for number in line.split()], values, rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_explains_every_option_with_its_default(example, capsys, name):
+    with pytest.raises(SystemExit) as exit:
+        main(example(name), "--help")
+    assert exit.value.code == 0
+    _, *options = re.split(r"\n  (?=--)", capsys.readouterr().out)
+    assert len(options) == {"train_mnist": 10, "compare_optimizers": 5}[name]
+    for option in options:
+        assert re.search(r"\w+ .*\(default:\s+[^)]+\)$", option.rstrip(), re.S), option
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("train_mnist.py --lr nan", 1, r"^train_mnist: Adam: lr is nan, expected a number of at least 0$"),
+        ("train_mnist.py --lr -1 --optimizer sgd", 1, r"^train_mnist: SGD: lr is -1\.0, expected"),
+        ("train_mnist.py --device tpu", 1, r"^train_mnist: unknown device 'tpu': expected 'cpu', 'cuda' or 'cuda:N'"),
+        ("train_mnist.py --seed -1", 1, r"^train_mnist: seed: expected an integer of at least 0, got -1$"),
+        ("train_mnist.py --optimizer adagrad", 2, r"error: argument --optimizer: invalid choice: 'adagrad'"),
+        ("train_mnist.py --epochs 0", 2, r"error: argument --epochs: expected an integer of at least 1, got '0'$"),
+        ("compare_optimizers.py --seed -1", 1, r"^compare_optimizers: seed: expected an integer of at least 0, got -1$"),
+        ("compare_optimizers.py --limit few", 2, r"error: argument --limit: expected an integer of at least 1, got 'few'$"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(tmp_path, arguments, code, message):
+    script, *options = arguments.split()
+    done = run(EXAMPLES / script, *options, cwd=tmp_path)
+    assert done.returncode == code
+    *usage, line = done.stderr.splitlines()
+    assert re.search(message, line)
+    assert not usage if code == 1 else usage[0].startswith("usage: ")  # argparse shows the usage first
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(tn.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize(("script", "device"), [("train_mnist", "--device cuda"), ("compare_optimizers", "")])
+def test_without_a_gpu_cuda_is_refused_in_one_line(tmp_path, script, device):
+    done = run(EXAMPLES / f"{script}.py", *device.split(), cwd=tmp_path, TINYNET_DEVICE="cuda")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{script}: ")
+    assert "device 'cuda'" in line
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_without_matplotlib_there_is_a_note_instead_of_a_picture(tmp_path, name):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")  # found before the real one
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = run(EXAMPLES / f"{name}.py", "--limit", "200", "--epochs", "1", cwd=tmp_path, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "no picture: that needs matplotlib, which pip install 'tinynet[plot]' brings"
+    assert not (tmp_path / "out").exists()
