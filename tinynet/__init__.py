@@ -12,6 +12,7 @@ from .creation import arange, full, ones, rand, randn, zeros
 from .layers import Layer, init
 from .model import Model, Sequential
 from .op import op
+from .resume import load_checkpoint, save_checkpoint
 from .tensor import Parameter, Tensor, tensor
 from .testing import GradcheckError, gradcheck
 from .training import History, StopTraining

@@ -81,7 +81,8 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False, cre
 
 
 def _wrap(g: Any) -> Tensor:
-    return make(g if is_array(g) else np.asarray(g))  # arithmetic on arrays without axes gives NumPy scalars
+    # Arithmetic on arrays without axes gives NumPy scalars.
+    return make(g if type(g) is np.ndarray or is_array(g) else np.asarray(g))
 
 
 def grad(
@@ -127,19 +128,22 @@ def topological(roots: Iterable[Tensor]) -> list[Tensor]:
     stack = list(uses)
     while stack:
         node = stack.pop()
-        if node._inputs is None:
+        inputs = node._inputs
+        if inputs is None:
             raise RuntimeError(
                 f"the graph behind this result was freed by an earlier backward (at op {node._op.name!r}); "
                 "pass retain_graph=True to that backward to go through it twice"
             )
-        for x in node._inputs:
+        for x in inputs:
             if isinstance(x, Tensor) and x._op is not None:
                 if x in uses:
                     uses[x] += 1
                 else:
                     uses[x] = 1
                     stack.append(x)
-    order = [root for root in uses if uses[root] == 0]
+    order = [root for root, n in uses.items() if n == 0]
+    if len(order) == len(uses):
+        return order
     for node in order:  # it grows while we go through it
         for x in node._inputs:  # type: ignore[union-attr]
             if isinstance(x, Tensor) and x._op is not None:
@@ -165,7 +169,12 @@ def _seed(y: Tensor, gradient: Any) -> Any:
         g = as_array(g, y.dtype, y.device)
     if g.shape != y.data.shape:
         raise ValueError(f"gradient: expected the output's shape {y.shape}, got {g.shape}")
-    return g.copy() if y._op is None else g
+    return g
+
+
+def _own(g: Any) -> Any:
+    """A copy of a gradient that leaves the walk: no two gradients, and no gradient and its source, share memory."""
+    return g * 1 if isinstance(g, Tensor) else g.copy()
 
 
 def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool, retain: bool) -> dict[Tensor, Any]:
@@ -175,17 +184,20 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
     ``.grad`` has changed. The graph is freed node by node on the way, so that memory falls as the walk goes on.
     """
     grads: dict[Tensor, Any] = {}  # complete for a node when its turn comes; for leaves, when the walk is over
-    for y, seed in zip(outputs, seeds, strict=True):
-        g = _seed(y, seed)
-        if differentiable:
-            g = seed if isinstance(seed, Tensor) else make(g)
-        grads[y] = grads[y] + g if y in grads else g
-    order = topological(outputs)
-    needed = _leading_to(wanted, order) if wanted else None
-    order.reverse()
     inner = {}  # gradients of wanted Tensors that are no leaves
     outer, mode.now = mode.now, RECORD if differentiable else RAW
     try:
+        for i, y in enumerate(outputs):
+            seed = seeds[i]
+            g = _seed(y, seed)
+            if differentiable:
+                g = seed.astype(y.dtype) if isinstance(seed, Tensor) else make(g)
+            if y._op is None or y in wanted:
+                g = _own(g)
+            grads[y] = grads[y] + g if y in grads else g
+        order = topological(outputs)
+        needed = _leading_to(wanted, order) if wanted else None
+        order.reverse()
         while order:
             node = order.pop()
             g = grads.pop(node, None)
@@ -197,7 +209,8 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
                 node._inputs, node._keywords = None, {}
     finally:
         mode.now = outer
-    grads.update(inner)
+    if inner:
+        grads.update(inner)
     return grads
 
 
@@ -224,22 +237,22 @@ def _step(node: Tensor, g: Any, grads: dict, wanted: set, needed: set | None, di
         rule = op.rules[i]
         if rule is None:
             continue
-        gx = rule(g, y, *operands, **keywords)
-        if isinstance(gx, Tensor) is not differentiable:
-            gx = make(gx) if differentiable else gx.data
+        gx = rule(g, y, *operands, **keywords) if keywords else rule(g, y, *operands)
         like = x.data
         try:
             shape = gx.shape
         except AttributeError:
             raise TypeError(f"op {op.name!r}: the rule for input {i} returned {gx!r}, expected an array") from None
+        if isinstance(gx, Tensor) is not differentiable:
+            gx = make(gx) if differentiable else gx.data
         if shape != like.shape:
             gx = _unbroadcast(gx, like.shape, op.name, i)
         if gx.dtype is not like.dtype:
             gx = gx.astype(like.dtype)
         if x in grads:
             gx = grads[x] + gx
-        elif not differentiable and (x._op is None or x in wanted) and (gx is g or gx.base is not None):
-            gx = gx.copy()  # it leaves the walk: no two gradients, and no gradient and its source, share memory
+        elif (x._op is None or x in wanted) and (gx is g or (gx.data if differentiable else gx).base is not None):
+            gx = _own(gx)
         grads[x] = gx
 
 

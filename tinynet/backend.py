@@ -149,7 +149,7 @@ def to_device(x: Any, name: str) -> Any:
 # ---------------------------------------------------------------------------------------------------------- random
 
 _streams: dict[str, np.random.Generator] = {}
-_seed: int | None = None
+_seed: int = np.random.SeedSequence().entropy  # type: ignore[assignment]  # from the operating system until manual_seed
 
 
 def manual_seed(seed: int) -> None:

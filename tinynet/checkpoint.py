@@ -1,14 +1,14 @@
 """Saving and loading: safetensors files, written whole or not at all, with a checksum; no pickle.
 
 The one idea: a file appears under its name only when it is complete (written beside it, flushed, then renamed), and is
-believed only when the SHA-256 of its arrays, which stands in its header, comes out the same.
+believed only when the SHA-256 of its arrays and metadata, which stands in its header, comes out the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as format
 
-from .tensor import Tensor
+from .tensor import Tensor, as_array
 
 _CHECKSUM = "tinynet.sha256"
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    sha = hashlib.sha256()
+def _digest(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
+    sha = hashlib.sha256(repr(sorted(item for item in metadata.items() if item[0] != _CHECKSUM)).encode())
     for name in sorted(arrays):
         sha.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
         sha.update(arrays[name].tobytes())
@@ -32,44 +32,58 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
 def save(path: str | os.PathLike, tensors: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
     """Write Tensors or arrays by name to a safetensors file; PyTorch's safetensors reads it, too.
 
-    An existing file is replaced in one step; on an error it stays as it was and nothing else is left behind.
+    An existing file is replaced in one step; on an error it stays as it was and nothing else is left behind. Raises
+    ``FileNotFoundError`` where there is no such folder, ``TypeError`` naming what is no array of numbers.
     """
-    arrays = {n: np.ascontiguousarray(t.numpy() if isinstance(t, Tensor) else t) for n, t in tensors.items()}
-    content = format.save(arrays, {"format": "np", **(metadata or {}), _CHECKSUM: _digest(arrays)})
+    arrays = {name: _plain(name, t) for name, t in tensors.items()}
+    metadata = {"format": "np", **(metadata or {})}
+    content = format.save(arrays, {**metadata, _CHECKSUM: _digest(arrays, metadata)})
     path = Path(path)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {str(path.parent)!r} to save {path.name!r} in")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(partial, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o666 & ~_umask())  # a temporary file is private, a saved one as any other
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _plain(name: str, value: Any) -> np.ndarray:
+    """The value as a NumPy array in row-major order and this machine's byte order."""
+    try:
+        array = as_array(value, device="cpu")
+    except TypeError as error:
+        raise TypeError(f"save: {name!r}: {error}") from None
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
     """The Tensors of a safetensors file by name, on the CPU.
 
     A file written by ``save`` is checked against its checksum; one from elsewhere has none. Raises ``FileNotFoundError``, or
-    ``ValueError`` naming the file where it is damaged or not safetensors.
+    ``ValueError`` naming the file where it is damaged, not safetensors, or of a dtype that NumPy does not have (bfloat16).
     """
+    return {name: Tensor(array, device="cpu") for name, array in read(path)[0].items()}
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata of a file, checked as ``load`` says."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file of weights at {os.fspath(path)!r}")
     try:
         with safe_open(path, "np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-            expected = (file.metadata() or {}).get(_CHECKSUM)
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{os.fspath(path)!r} is damaged, or not a safetensors file: {error}") from error
-    if expected is not None and _digest(arrays) != expected:
-        raise ValueError(f"{os.fspath(path)!r} is damaged: its arrays do not have the checksum {expected}")
-    return {name: Tensor(array, device="cpu") for name, array in arrays.items()}
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{os.fspath(path)!r} holds a dtype that NumPy does not have: {error}") from error
+    expected = metadata.get(_CHECKSUM)
+    if expected is not None and _digest(arrays, metadata) != expected:
+        raise ValueError(f"{os.fspath(path)!r} is damaged: its contents do not have the checksum {expected}")
+    return arrays, metadata

@@ -31,7 +31,7 @@ def ones(*shape: Any, dtype: Any = np.float32, device: str | None = None, requir
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A Tensor with ``fill_value`` everywhere: float32 for a float, int64 for an integer, unless ``dtype`` is given."""
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     value = Tensor(fill_value, dtype, "cpu").data
     return Tensor(np.full(shape, value), None, device, requires_grad)
 
@@ -57,9 +57,12 @@ def arange(
 
 def rand(*shape: Any, dtype: Any = np.float32, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Numbers drawn evenly from [0, 1), from the stream ``"sample"`` that ``manual_seed`` starts."""
+    dtype = np.dtype(dtype)
     # Drawn in the dtype itself where there is a generator for it: 1 - 1e-9 rounded to float32 would be 1.
-    drawn = np.float64 if dtype == np.float64 else np.float32
-    return Tensor(stream("sample").random(_shape(shape), drawn).astype(dtype, copy=False), None, device, requires_grad)
+    values = stream("sample").random(_shape(shape), np.float64 if dtype == np.float64 else np.float32)
+    if dtype == np.float16:
+        values = np.floor(np.multiply(values, 2048)) / 2048  # the 11 bits it has, for the same reason
+    return Tensor(np.asarray(values, dtype), None, device, requires_grad)
 
 
 def randn(*shape: Any, dtype: Any = np.float32, device: str | None = None, requires_grad: bool = False) -> Tensor:

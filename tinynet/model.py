@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,16 @@ from .checkpoint import load, save
 from .layers import Layer
 from .layers import Sequential as _Sequential
 from .summary import Summary, summarize
-from .tensor import Tensor, as_array
-from .training import History, as_loader, as_metrics, evaluate, evaluating, fit
+from .tensor import Tensor, as_array, make
+from .training import History, Metrics, as_loader, as_metrics, evaluate, evaluating, fit
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a model was last fitted for, which is what ``evaluate`` computes by default."""
+
+    loss: Callable[..., Any]
+    metrics: Metrics
 
 
 class Model(Layer):
@@ -35,8 +44,7 @@ class Model(Layer):
     1.0
     """
 
-    loss: Callable[..., Any] = staticmethod(F.cross_entropy)  # those of the last fit: what evaluate computes by default
-    metrics: Any = None
+    _objective: Objective | None = None  # of the last fit; no Layer or dict, so that a loss with weights is no part of us
 
     def fit(
         self,
@@ -63,44 +71,54 @@ class Model(Layer):
         loss)``; one may raise ``StopTraining``. ``scheduler``: its ``step()`` is called after each epoch. ``progress``:
         a bar while an epoch runs, a line after it.
 
-        Raises ``ValueError`` for epochs below 0, data that are no batches of inputs and targets, and by the loss.
+        Raises ``ValueError`` for epochs below 0, data that are no batches of inputs and targets, and by the loss;
+        ``TypeError`` for what is no optimizer or callback.
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r}, expected an integer of at least 0")
-        chosen = as_metrics(metrics, loss)
+        if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+            raise TypeError(f"fit: optimizer is {optimizer!r}, expected an optimizer such as optim.Adam(model)")
+        self._objective = Objective(loss, as_metrics(metrics, loss))
         loader = as_loader(train, batch_size, shuffle=True)
         held_out = None if validation is None else as_loader(validation, 1024, shuffle=False)
-        history = fit(
+        return fit(
             self,
             loader,
             optimizer=optimizer,
             loss=loss,
             epochs=int(epochs),
             validation=held_out,
-            metrics=chosen,
-            callbacks=tuple(callbacks),
+            metrics=self._objective.metrics,
+            callbacks=callbacks,
             scheduler=scheduler,
             progress=progress,
         )
-        vars(self).update(loss=loss, metrics=chosen)
-        return history
 
     def evaluate(self, data: Any, *, loss: Any = None, metrics: Any = None, batch_size: int = 1024) -> dict[str, float]:
         """Mean loss and metrics over ``data`` (as in ``fit``), in evaluation mode: ``{"loss": ..., "accuracy": ...}``.
 
         ``loss`` and ``metrics`` are those of the last ``fit`` unless given.
         """
-        loss = loss or self.loss
-        chosen = self.metrics if metrics is None and self.metrics is not None else as_metrics(metrics, loss)
-        return evaluate(self, as_loader(data, batch_size, shuffle=False), loss, chosen)
+        last = self._objective
+        loss = loss or (last.loss if last else F.cross_entropy)
+        metrics = last.metrics if last and metrics is None else metrics
+        return evaluate(self, as_loader(data, batch_size, shuffle=False), loss, as_metrics(metrics, loss))
 
-    def predict(self, x: Any, batch_size: int = 1024) -> Tensor:
-        """The outputs for the inputs ``x`` (one array), in evaluation mode, a batch at a time; nothing is recorded."""
-        x = as_array(x)
+    def predict(self, *inputs: Any, batch_size: int = 1024) -> Tensor:
+        """The outputs for the inputs (an array for each input of ``forward``), in evaluation mode, a batch at a time.
+
+        Nothing is recorded. ``ValueError`` for no inputs, inputs of unequal lengths, and a ``batch_size`` below 1.
+        """
+        arrays = [as_array(x) for x in inputs]
+        lengths = {len(x) for x in arrays}
+        if len(lengths) != 1:
+            raise ValueError(f"predict: expected inputs of one length, got shapes {[x.shape for x in arrays]}")
+        if batch_size < 1:
+            raise ValueError(f"predict: batch_size is {batch_size!r}, expected at least 1")
         with evaluating(self):
-            parts = [self(Tensor(x[i : i + batch_size])) for i in range(0, max(len(x), 1), batch_size)]
-        arrays = [part.data for part in parts]
-        return Tensor(array_module(arrays[0]).concatenate(arrays))
+            starts = range(0, max(*lengths, 1), batch_size)
+            parts = [self(*(make(x[i : i + batch_size]) for x in arrays)).data for i in starts]
+        return make(array_module(parts[0]).concatenate(parts))
 
     def summary(self, input_shape: Any, dtype: Any = np.float32) -> Summary:
         """A table of layers, output shapes and parameter counts for one sample of ``input_shape`` (no batch axis).

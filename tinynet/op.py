@@ -44,12 +44,13 @@ class Op:
     def __init__(self, forward: Callable, rules: tuple, variadic: bool):
         self.name = forward.__name__.lstrip("_")  # a private op stands behind a public function of that name
         self.forward = forward
-        self.rules: Any = _OneForAll(rules[0]) if variadic else rules
         parameters = list(inspect.signature(forward).parameters.values())
-        self.variadic = variadic
-        n = 1 if variadic else len(rules)
-        if len(parameters) < n or (parameters[0].kind is parameters[0].VAR_POSITIONAL) is not variadic:
+        n = len(rules)
+        fits = 1 <= n <= (1 if variadic else len(parameters))
+        if not fits or (parameters[0].kind is parameters[0].VAR_POSITIONAL) is not variadic:
             raise TypeError(f"op {self.name!r}: {n} rules for the parameters {[p.name for p in parameters]}")
+        self.rules: Any = _OneForAll(rules[0]) if variadic else rules
+        self.variadic = variadic
         self.operands = [p.name for p in parameters[:n]]
         self.keywords = [p.name for p in parameters[n:]]
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -61,7 +62,12 @@ class Op:
         if len(inputs) > n:
             if len(inputs) - n > len(self.keywords):
                 raise TypeError(f"{self.name}: takes {n + len(self.keywords)} arguments, got {len(inputs)}")
-            keywords = {**keywords, **dict(zip(self.keywords, inputs[n:], strict=False))}
+            positional = dict(zip(self.keywords, inputs[n:], strict=False))
+            if not keywords.keys().isdisjoint(positional):
+                raise TypeError(
+                    f"{self.name}: got {sorted(keywords.keys() & positional)[0]!r} twice, by position and by name"
+                )
+            keywords = {**keywords, **positional}
             inputs = inputs[:n]
         elif len(inputs) < n:
             keywords = {**{k: self.defaults[k] for k in self.operands[len(inputs) :] if k in self.defaults}, **keywords}
@@ -73,6 +79,13 @@ class Op:
         if keywords.keys() != set(self.keywords):
             odd = sorted(keywords.keys() ^ set(self.keywords))
             raise TypeError(f"{self.name}: {'unexpected' if odd[0] in keywords else 'missing'} argument {odd[0]!r}")
+        for name, value in keywords.items():
+            if isinstance(value, np.generic):
+                keywords[name] = value.item()  # the number it is: np.float64(2) leaves float32 alone
+            elif isinstance(value, Tensor):
+                if value._requires_grad:
+                    raise TypeError(f"{self.name}: {name} is a Tensor that requires a gradient, and gets none here")
+                keywords[name] = value.data
         return inputs, keywords
 
 
@@ -135,8 +148,8 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
                 raise _explained(error, this, arrays) from None
             if type(y) is not ndarray and not is_array(y):
                 y = np.asarray(y)
-            if not plain and y.dtype == np.float64 and not any(is_array(a) and a.dtype.kind == "f" for a in arrays):
-                y = y.astype(FLOAT32)  # exp, mean, / of integers: float32, where NumPy would give float64
+            if not plain and y.dtype.kind == "f" and y.dtype != FLOAT32 and not _any_float(arrays):
+                y = _float32_of_integers(this, arrays, keywords, y)
             out = make(y)
             if tracked and mode.now is RECORD and (not partly or _differentiable(this, inputs)):
                 out._requires_grad = True
@@ -154,6 +167,19 @@ def forward_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return function.op.forward  # type: ignore[attr-defined]
 
 
+def _any_float(arrays: list) -> bool:
+    return any(is_array(a) and a.dtype.kind == "f" for a in arrays)
+
+
+def _float32_of_integers(this: Op, arrays: list, keywords: dict, y: Any) -> Any:
+    """exp, mean, / of integers and booleans in float32, where NumPy gives float64, or float16 for those of 8 bits."""
+    if y.dtype.itemsize > 4:
+        return y.astype(FLOAT32)
+    arrays = [a.astype(FLOAT32) if is_array(a) and this.rules[i] is not None else a for i, a in enumerate(arrays)]
+    y = this.forward(*arrays, **keywords)
+    return y if is_array(y) else np.asarray(y)
+
+
 def _differentiable(this: Op, inputs: tuple) -> bool:
     return any(isinstance(x, Tensor) and x._requires_grad and this.rules[i] is not None for i, x in enumerate(inputs))
 
@@ -161,16 +187,20 @@ def _differentiable(this: Op, inputs: tuple) -> bool:
 def _conform(this: Op, inputs: tuple, arrays: list) -> tuple[tuple, list]:
     """Lists to arrays, NumPy scalars to Python numbers, and integers in differentiable places to the others' float dtype.
 
-    A NumPy scalar counts as the number it is: ``x * np.float64(2)`` and ``x * np.sqrt(2)`` leave float32 alone.
+    A NumPy scalar counts as the number it is: ``x * np.float64(2)`` and ``x * np.sqrt(2)`` leave float32 alone; a list
+    takes the others' dtype too.
     """
     count = 0
-    floats, others = [], []  # dtypes of floats, and places of integers, where the op is differentiable
+    floats, others = [], []  # dtypes of floats, and places of integers and lists, where the op is differentiable
     for i, a in enumerate(arrays):
         if isinstance(a, np.generic):
             arrays[i] = a.item()
         elif isinstance(a, (list, tuple)):
-            arrays[i] = a = as_array(a)
-        if is_array(a):
+            arrays[i] = as_array(a)
+            count += 1
+            if this.rules[i] is not None:
+                others.append(i)
+        elif is_array(a):
             count += 1
             if this.rules[i] is not None:
                 if a.dtype.kind == "f":
@@ -182,7 +212,7 @@ def _conform(this: Op, inputs: tuple, arrays: list) -> tuple[tuple, list]:
     if floats and others:
         dtype = np.result_type(*floats)
         for i in others:
-            arrays[i] = arrays[i].astype(dtype)
+            arrays[i] = as_array(inputs[i], dtype) if isinstance(inputs[i], (list, tuple)) else arrays[i].astype(dtype)
     kept = [x if isinstance(x, Tensor) and x.data is a else a for x, a in zip(inputs, arrays, strict=True)]
     return tuple(kept), arrays
 
@@ -194,7 +224,8 @@ def _explained(error: Exception, this: Op, arrays: list) -> Exception:
         return DeviceError(
             f"{this.name}: operands on two devices, {devices[0]!r} and {devices[1]!r}; move one with .to({devices[0]!r})"
         )
-    if type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError) or str(error).startswith(this.name):
+    ours = str(error).startswith(this.name) and "gufunc" not in str(error)  # NumPy's matmul names itself, but no shapes
+    if ours or type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError):
         return error
     operands = ", ".join(f"{a.dtype} {a.shape}" if is_array(a) else type(a).__name__ for a in arrays)
     return type(error)(f"{this.name}({operands}): {error}").with_traceback(error.__traceback__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +38,36 @@ class Summary:
 
 def summarize(model: Layer, input_shape: tuple[int, ...], dtype: Any = np.float32) -> Summary:
     """Run a batch of one zero sample through the model in evaluation mode, and note what each innermost layer returns."""
-    places = [(path, layer) for path, layer in walk(model) if isinstance(layer, Layer)]
-    inner = [(path, layer) for path, layer in places if not any(isinstance(x, Layer) for _, x in walk(layer))]
-    shapes: dict[int, tuple[int, ...]] = {}
+    parts = list(_parts(model))
+    shapes = _output_shapes(model, [part for _, part in parts if isinstance(part, Layer)], input_shape, dtype)
+    rows = []
+    counted: set[Parameter] = set()  # a Parameter that stands in two places counts once
+    for path, part in parts:
+        own = [part] if isinstance(part, Parameter) else Layer.parameters(part)
+        new = [p for p in own if p not in counted]
+        counted.update(new)
+        if new or isinstance(part, Layer):
+            what = "Parameter" if isinstance(part, Parameter) else repr(part)
+            rows.append((path, what, shapes.get(id(part)), sum(p.size for p in new)))
+    title = f"{type(model).__name__} on one sample of {tuple(input_shape)}"
+    return Summary(title, rows, sum(p.size for p in counted), sum(p.size for p in counted if p.requires_grad))
+
+
+def _parts(model: Layer) -> Iterator[tuple[str, Any]]:
+    """(path, part) of the innermost layers, and of the Parameters beside them, in definition order."""
+    inside = None  # the path of the innermost layer whose own Parameters are passing
+    for path, item in walk(model):
+        if inside is not None and path.startswith(inside):
+            continue
+        innermost = isinstance(item, Layer) and not any(isinstance(x, Layer) for _, x in walk(item))
+        inside = f"{path}." if innermost else None
+        if innermost or isinstance(item, Parameter):
+            yield path, item
+
+
+def _output_shapes(model: Layer, layers: list[Layer], input_shape: tuple[int, ...], dtype: Any) -> dict[int, tuple]:
+    """The shape, without the batch axis, of what each of ``layers`` returns for one sample of zeros, by the layer's id."""
+    shapes: dict[int, tuple] = {}
 
     def watch(layer: Layer) -> None:
         forward = layer.forward
@@ -47,28 +75,19 @@ def summarize(model: Layer, input_shape: tuple[int, ...], dtype: Any = np.float3
         def watched(*inputs: Any, **keywords: Any) -> Any:
             output = forward(*inputs, **keywords)
             first = output[0] if isinstance(output, tuple) else output
-            shapes[id(layer)] = first.shape[1:]
+            if hasattr(first, "shape"):
+                shapes[id(layer)] = first.shape[1:]
             return output
 
         layer.forward = watched  # type: ignore[method-assign]  # on the object, for this one pass
 
-    layers = list({id(layer): layer for _, layer in inner}.values())
-    for layer in layers:
-        watch(layer)
+    layers = list({id(layer): layer for layer in layers}.values())
     try:
+        for layer in layers:
+            watch(layer)
         with evaluating(model):
             model(Tensor(np.zeros((1, *input_shape), dtype)))
     finally:
         for layer in layers:
-            del layer.forward
-    rows = []
-    counted: set[int] = set()
-    for path, layer in inner:
-        sizes = [p.size for p in Layer.parameters(layer) if id(p) not in counted]
-        counted.update(id(p) for p in Layer.parameters(layer))
-        rows.append((path, repr(layer), shapes.get(id(layer)), sum(sizes)))
-    own = [(path, p) for path, p in walk(model) if isinstance(p, Parameter) and id(p) not in counted]
-    rows += [(path, "Parameter", None, p.size) for path, p in {id(p): (path, p) for path, p in own}.values()]
-    every = Layer.parameters(model)
-    title = f"{type(model).__name__} on one sample of {tuple(input_shape)}"
-    return Summary(title, rows, sum(p.size for p in every), sum(p.size for p in every if p.requires_grad))
+            vars(layer).pop("forward", None)
+    return shapes

@@ -73,7 +73,9 @@ class Tensor:
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None and not isinstance(value, Tensor):
-            value = Tensor(value, dtype=self.dtype)
+            value = Tensor(value, self.dtype, self.device)
+        elif value is not None and value.dtype != self.dtype:
+            value = Tensor(value, self.dtype)
         if value is not None and value.shape != self.shape:
             raise ValueError(f"grad: expected the Tensor's own shape {self.shape}, got {value.shape}")
         self._grad = value

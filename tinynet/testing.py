@@ -98,7 +98,8 @@ def _compare(s: Callable[..., Tensor], xs: list, what: str, eps: float, rtol: fl
         found = np.zeros(data.shape) if g is None else g.numpy()
         wrong = np.abs(found - slopes) > atol + rtol * np.abs(slopes)
         if (wrong | np.isnan(found - slopes)).any():
-            at = tuple(int(n) for n in np.unravel_index(np.nanargmax(np.abs(found - slopes)), data.shape))
+            error = np.nan_to_num(np.abs(found - slopes), nan=np.inf)
+            at = tuple(int(n) for n in np.unravel_index(error.argmax(), data.shape))
             name = f"input {i - offset}" if i >= offset else f"the weights of output {i}"
             raise GradcheckError(
                 f"gradcheck: {what}{name} at {at}: the rule gives {found[at]:.10g}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,14 @@ from .layers.layer import inner_layers
 from .metrics import accuracy
 
 Metrics = dict[str, Callable[[Any, Any], float]]
+EVENTS = ("on_batch_end", "on_epoch_end")
 
 
 class StopTraining(Exception):
-    """Raise it in a callback to end ``fit`` after this epoch; the History so far is returned."""
+    """Raise it in a callback to end ``fit``: after this epoch, which ends at once where it is raised after a batch.
+
+    The other callbacks hear of the event all the same, and the History so far is returned.
+    """
 
 
 class History(dict):
@@ -45,16 +50,33 @@ class History(dict):
 
 def as_loader(data: Any, batch_size: int, shuffle: bool) -> Any:
     """A DataLoader as it is; a Dataset or a tuple of arrays in a new one."""
-    return data if isinstance(data, DataLoader) else DataLoader(data, batch_size=batch_size, shuffle=shuffle)
+    if isinstance(data, DataLoader):
+        return data
+    # A fixed seed where nothing is drawn: evaluating must not move the stream that the next training shuffles with.
+    return DataLoader(data, batch_size=batch_size, shuffle=shuffle, seed=None if shuffle else 0)
+
+
+def batches(loader: Iterable) -> Iterator[tuple[tuple, Any]]:
+    """(inputs, targets) of each batch; the last array is the targets."""
+    for batch in loader:
+        if len(batch) < 2:
+            raise ValueError(f"data: expected batches of inputs and targets, got {len(batch)} array")
+        yield batch[:-1], batch[-1]
 
 
 def as_metrics(metrics: Any, loss: Callable) -> Metrics:
     """Metrics by name. None: accuracy where the loss is the cross-entropy, none elsewhere."""
     if metrics is None:
         metrics = [accuracy] if loss is F.cross_entropy else []
-    if isinstance(metrics, dict):
-        return metrics
-    return {getattr(m, "__name__", type(m).__name__): m for m in metrics}
+    if not isinstance(metrics, dict):
+        named = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
+        metrics = dict(named)
+        if len(metrics) < len(named):
+            raise ValueError(f"metrics: two of one name among {[name for name, _ in named]}; pass a dict of names")
+    reserved = metrics.keys() & {"loss", "lr", "seconds"}
+    if reserved:
+        raise ValueError(f"metrics: {min(reserved)!r} is the name of another entry of the History")
+    return metrics
 
 
 @contextmanager
@@ -83,8 +105,9 @@ class Running:
         self.samples += n
         # The loss is added up where it lives: on a GPU nothing waits for it until somebody reads it.
         self.totals[0] = self.totals[0] + loss.data * n
-        for i, metric in enumerate(self.metrics.values(), 1):
-            self.totals[i] += metric(outputs, targets) * n
+        with no_grad():  # a metric may be written with Tensors
+            for i, metric in enumerate(self.metrics.values(), 1):
+                self.totals[i] += float(metric(outputs, targets)) * n
 
     def means(self, prefix: str = "") -> dict[str, float]:
         names = [f"{prefix}{name}" for name in ("loss", *self.metrics)]
@@ -96,7 +119,7 @@ def evaluate(model: Layer, loader: Iterable, loss: Callable, metrics: Metrics, p
     """Mean loss and metrics over a loader, in evaluation mode."""
     running = Running(metrics)
     with evaluating(model):
-        for *inputs, targets in loader:
+        for inputs, targets in batches(loader):
             outputs = model(*inputs)
             running.add(loss(outputs, targets), outputs, targets)
     return running.means(prefix)
@@ -108,12 +131,14 @@ def shown(numbers: dict[str, float]) -> str:
 
 
 class Bar:
-    """A progress bar over one epoch that looks at the clock at every batch and at the numbers five times a second."""
+    """A progress bar over one epoch that looks at the clock at every batch and at the numbers five times a second.
 
-    interval = 0.2  # seconds
+    Every two seconds where nobody watches a terminal: a log keeps every drawing of the bar, and a notebook has to send it.
+    """
 
     def __init__(self, title: str, samples: int, progress: bool):
         self.title, self.progress, self.pending, self.drawn = title, progress, 0, time.perf_counter()
+        self.interval = 0.2 if sys.stderr.isatty() else 2.0
         self.bar = tqdm(total=samples, desc=title, unit=" samples", unit_scale=True, leave=False, disable=not progress)
 
     def advance(self, n: int, running: Running) -> None:
@@ -130,27 +155,43 @@ class Bar:
             tqdm.write(f"{self.title}  {shown(numbers)}  {seconds:.1f} s  {samples / max(seconds, 1e-9):,.0f} samples/s")
 
 
-def train_epoch(model: Layer, loader: Any, optimizer: Any, loss: Callable, running: Running, after: Callable) -> None:
-    """Forward, loss, backward and step for every batch; ``after(n, batch loss)`` after each."""
+def train_epoch(model: Layer, loader: Any, optimizer: Any, loss: Callable, running: Running, after: Callable) -> bool:
+    """Forward, loss, backward and step for every batch, until ``after(n, batch loss)`` returns True; whether it did."""
     model.train()
-    for *inputs, targets in loader:
+    for inputs, targets in batches(loader):
         outputs = model(*inputs)
         value = loss(outputs, targets)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         running.add(value, outputs, targets)
-        after(len(targets), value)
+        if after(len(targets), value):
+            return True
+    return False
 
 
-def _call(callbacks: Iterable[Any], event: str, *arguments: Any) -> None:
-    """Tell callbacks: a plain function hears of each epoch's end, an object of every event that it has a method for."""
+def _call(callbacks: Iterable[Any], event: str, *arguments: Any) -> bool:
+    """Tell callbacks: a plain function hears of each epoch's end, an object of every event that it has a method for.
+
+    True where one of them asks to stop.
+    """
+    stop = False
     for callback in callbacks:
-        method = getattr(callback, event, None)
-        if method is not None:
-            method(*arguments)
-        elif event == "on_epoch_end" and callable(callback) and not inspect.isclass(callback):
-            callback(*arguments)
+        listener = getattr(callback, event, callback if event == "on_epoch_end" and callable(callback) else None)
+        try:
+            if listener is not None:
+                listener(*arguments)
+        except StopTraining:
+            stop = True
+    return stop
+
+
+def _checked(callbacks: Iterable[Any]) -> tuple[Any, ...]:
+    callbacks = tuple(callbacks)
+    for callback in callbacks:
+        if inspect.isclass(callback) or not (callable(callback) or any(hasattr(callback, e) for e in EVENTS)):
+            raise TypeError(f"callbacks: {callback!r} is no function and no object with {' or '.join(EVENTS)}")
+    return callbacks
 
 
 def fit(
@@ -167,19 +208,20 @@ def fit(
     progress: bool,
 ) -> History:
     """Train for ``epochs`` passes over ``loader``; ``Model.fit`` describes the arguments."""
+    callbacks = _checked(callbacks)
     history = History()
     width = len(str(epochs))
     for epoch in range(1, epochs + 1):
         running = Running(metrics)
         bar = Bar(f"epoch {epoch:{width}}/{epochs}", min(len(loader.dataset), len(loader) * loader.batch_size), progress)
 
-        def after(n: int, value: Any, bar: Bar = bar, running: Running = running) -> None:
+        def after(n: int, value: Any, bar: Bar = bar, running: Running = running) -> bool:
             bar.advance(n, running)
-            _call(callbacks, "on_batch_end", model, value)
+            return _call(callbacks, "on_batch_end", model, value)
 
         start, lr = time.perf_counter(), optimizer.lr
         try:
-            train_epoch(model, loader, optimizer, loss, running, after)
+            stop = train_epoch(model, loader, optimizer, loss, running, after)
             numbers = running.means()
             seconds = time.perf_counter() - start
             if validation is not None:
@@ -191,8 +233,6 @@ def fit(
         history.add(**numbers, lr=lr, seconds=seconds)
         if scheduler is not None:
             scheduler.step()
-        try:
-            _call(callbacks, "on_epoch_end", model, history)
-        except StopTraining:
+        if _call(callbacks, "on_epoch_end", model, history) or stop:
             break
     return history

@@ -10,13 +10,13 @@ import math
 from ..backend import array_module
 from ..op import forward_of, op
 from ..tensor import Tensor
-from .elementwise import erf, exp, mul, tanh, where
-from .shape import arraylike, split
+from .elementwise import abs, erf, exp, mul, square, tanh, where
+from .shape import arraylike, in_bounds, split
 
 # ------------------------------------------------------------------------------------------------ the ReLU family
 
 
-@op(lambda g, y, x: g * (y > 0))
+@op(lambda g, y, x: g * (y != 0))  # y is never below 0, and a NaN passes its gradient on, as in PyTorch
 def relu(x):
     """max(x, 0); slope 0 at 0, NaN for NaN."""
     return array_module(x).maximum(x, 0)
@@ -56,7 +56,7 @@ def hardtanh(x, min_val=-1.0, max_val=1.0) -> Tensor:
 def sigmoid(x):
     """1 / (1 + exp(-x)), exact to the last digits on both sides and without overflow."""
     xp = array_module(x)
-    e = xp.exp(-xp.abs(x))  # in (0, 1]: the exponential that cannot overflow
+    e = xp.exp(xp.abs(x) * -1.0)  # in (0, 1]: the exponential that cannot overflow; a float, for bytes have no -x
     return xp.where(x >= 0, 1, e) / (1 + e)
 
 
@@ -64,20 +64,21 @@ def sigmoid(x):
 def logsigmoid(x):
     """log(sigmoid(x)) = min(x, 0) - log(1 + exp(-|x|))."""
     xp = array_module(x)
-    return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+    return xp.minimum(x, 0) - xp.log1p(xp.exp(xp.abs(x) * -1.0))
 
 
 @op(lambda g, y, x, beta, threshold: g * where(x * beta > threshold, 1, sigmoid(x * beta)))
 def softplus(x, beta=1.0, threshold=20.0):
     """log(1 + exp(beta x)) / beta, and x itself where beta x > threshold (the difference is below 3e-9 there)."""
     xp = array_module(x)
-    return xp.where(x * beta > threshold, x, xp.logaddexp(x * beta, 0) / beta)
+    t = x * beta  # not logaddexp(t, 0), which warns of a NaN
+    return xp.where(t > threshold, x, (xp.maximum(t, 0) + xp.log1p(xp.exp(-xp.abs(t)))) / beta)
 
 
-def softsign(x) -> Tensor:
+@op(lambda g, y, x: g / square(1 + abs(x)))  # as a quotient's derivative it would cancel out for a large |x|
+def softsign(x):
     """x / (1 + |x|)."""
-    x = arraylike(x)
-    return x / (1 + x.abs())
+    return x / (1 + array_module(x).abs(x))
 
 
 def hardsigmoid(x) -> Tensor:
@@ -135,7 +136,7 @@ def glu(x, axis=-1) -> Tensor:
     """The gated linear unit: the first half of ``axis`` times the sigmoid of the second. Dauphin et al. 2017,
     arXiv:1612.08083."""
     x = arraylike(x)
-    if x.shape[axis] % 2:
+    if x.shape[in_bounds(axis, x.ndim, "glu")] % 2:
         raise ValueError(f"glu: axis {axis} of shape {x.shape} has odd length {x.shape[axis]}; it is cut into two halves")
     a, b = split(x, 2, axis)
     return a * sigmoid(b)

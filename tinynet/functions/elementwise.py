@@ -55,9 +55,9 @@ def _pow_base(g, y, a, b):
 
 
 def _pow_exponent(g, y, a, b):
-    if isinstance(a, (int, float)):
-        return g * y * (math.log(a) if a else 0.0)
-    return g * y * log(where(a == 0, 1, a))  # 0**b stays 0: slope 0
+    if isinstance(a, (int, float)) and a > 0:
+        return g * y * math.log(a)
+    return g * y * log(where((b >= 0) & (a == 0), 1, a))  # 0**b stays 0: slope 0
 
 
 @op(_pow_base, _pow_exponent)
@@ -186,7 +186,7 @@ def tanh(x):
 @op(None, lambda g, y, c, a, b: where(c, g, 0), lambda g, y, c, a, b: where(c, 0, g))
 def where(condition, a, b):
     """a where ``condition`` is true, b elsewhere; all three broadcast."""
-    return array_module(condition).where(condition, a, b)
+    return array_module(condition if hasattr(condition, "dtype") else a if hasattr(a, "dtype") else b).where(condition, a, b)
 
 
 def _to_larger(g, a, b):
@@ -225,10 +225,11 @@ def clip(x, a_min=None, a_max=None) -> Tensor:
     """
     if a_min is None and a_max is None:
         raise ValueError("clip: a_min and a_max are both None; give at least one limit")
-    if isinstance(a_min, Tensor) or isinstance(a_max, Tensor):  # limits with gradients of their own
-        x = x if a_min is None else maximum(x, a_min)
-        return x if a_max is None else minimum(x, a_max)
-    return _clip(x, a_min=a_min, a_max=a_max)
+    if all(limit is None or isinstance(limit, (int, float, np.generic)) for limit in (a_min, a_max)):
+        return _clip(x, a_min=a_min, a_max=a_max)
+    if a_min is not None:  # limits for each element, with gradients of their own
+        x = where(less(x, a_min), a_min, x)
+    return x if a_max is None else where(greater(x, a_max), a_max, x)
 
 
 # ------------------------------------------------------------------------------------------------- comparisons
@@ -273,13 +274,13 @@ def greater_equal(a, b):
 @op(None, None)
 def logical_and(a, b):
     """a and b, element by element, as booleans; ``a & b`` on Tensors."""
-    return array_module(a).logical_and(a, b)
+    return array_module(a if hasattr(a, "dtype") else b).logical_and(a, b)
 
 
 @op(None, None)
 def logical_or(a, b):
     """a or b, element by element, as booleans; ``a | b`` on Tensors."""
-    return array_module(a).logical_or(a, b)
+    return array_module(a if hasattr(a, "dtype") else b).logical_or(a, b)
 
 
 @op(None)
@@ -317,7 +318,7 @@ def erf(x):
     u = xp.minimum(xp.abs(x), 6.0)  # 1 - erf(6) is 2e-17
     near = x * _horner(_SERIES, xp.minimum(u * u, 1.0))
     far = 1 - xp.exp(-u * u) * _horner(_TAIL, (u - 2) / (u + 2)) / (1 + 2 * u)
-    return xp.where(u < 1, near, xp.sign(x) * far)
+    return xp.where(u < 1, near, xp.where(x < 0, -far, far))
 
 
 # ------------------------------------------------------------------------------------------------------- dtype

@@ -15,8 +15,14 @@ import numpy as np
 from ..backend import array_module
 from ..op import op
 from ..tensor import Tensor
+from .elementwise import mul
 from .reduce import sum
-from .shape import arraylike, broadcast_to, diagonal, expand_dims, reshape, transpose
+from .shape import arraylikes, broadcast_to, diagonal, expand_dims, in_bounds, reshape, transpose
+
+
+def _flat(x):
+    """The rows along the last axis of x under one another. (-1 would not do: it is ambiguous for rows of no element.)"""
+    return x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _grad_a(g, y, a, b):
@@ -25,7 +31,7 @@ def _grad_a(g, y, a, b):
 
 def _grad_b(g, y, a, b):
     if b.ndim == 2 and a.ndim > 2:  # one product over the whole batch, not one a row of it and a sum
-        return a.reshape((-1, a.shape[-1])).T @ g.reshape((-1, g.shape[-1]))
+        return _flat(a).T @ _flat(g)
     return a.swapaxes(-1, -2) @ g
 
 
@@ -43,7 +49,8 @@ def matmul(a, b) -> Tensor:
     >>> matmul([[1.0, 2.0]], [3.0, 4.0])
     tensor([11.])
     """
-    a, b = arraylike(a), arraylike(b)
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        a, b = arraylikes((a, b))
     if a.ndim > 1 and b.ndim > 1:
         return _matmul(a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -55,7 +62,7 @@ def matmul(a, b) -> Tensor:
 
 
 def _grad_weight(g, y, x, weight, bias):
-    return g.reshape((-1, g.shape[-1])).T @ x.reshape((-1, x.shape[-1]))
+    return _flat(g).T @ _flat(x)
 
 
 @op(lambda g, y, x, weight, bias: g @ weight, _grad_weight, lambda g, y, x, weight, bias: g)
@@ -79,16 +86,16 @@ def linear(x, weight, bias=None):
 
 def dot(a, b) -> Tensor:
     """NumPy's dot: the inner product of vectors, else the sum over the last axis of a and the last but one of b."""
-    a, b = arraylike(a), arraylike(b)
+    a, b = arraylikes((a, b))
     if a.ndim == 0 or b.ndim == 0:
-        return a * b
+        return mul(a, b)
     return matmul(a, b) if b.ndim == 1 or a.ndim <= 2 >= b.ndim else tensordot(a, b, ([-1], [-2]))
 
 
 def outer(a, b) -> Tensor:
     """All products a[i] * b[j] of two flattened arrays, shape ``(a.size, b.size)``."""
-    a, b = arraylike(a), arraylike(b)
-    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+    a, b = arraylikes((a, b))
+    return mul(reshape(a, (-1, 1)), reshape(b, (1, -1)))
 
 
 def tensordot(a, b, axes: Any = 2) -> Tensor:
@@ -99,12 +106,11 @@ def tensordot(a, b, axes: Any = 2) -> Tensor:
     >>> tensordot(np.ones((2, 3, 4)), np.ones((4, 3, 5)), ([1, 2], [1, 0])).shape
     (2, 5)
     """
-    a, b = arraylike(a), arraylike(b)
-    if isinstance(axes, int):
-        axes = (list(range(a.ndim - axes, a.ndim)), list(range(axes)))
-    left, right = (
-        [i % x.ndim for i in (n if isinstance(n, (list, tuple)) else [n])] for x, n in zip((a, b), axes, strict=True)
-    )
+    a, b = arraylikes((a, b))
+    if isinstance(axes, (int, np.integer)):
+        axes = (range(a.ndim - axes, a.ndim), range(axes)) if 0 <= axes <= a.ndim else (axes, axes)
+    pairs = ((x, n if isinstance(n, (list, tuple, range)) else [n]) for x, n in zip((a, b), axes, strict=True))
+    left, right = ([in_bounds(i, x.ndim, "tensordot") for i in n] for x, n in pairs)
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ValueError(f"tensordot: axes {left} of shape {a.shape} and {right} of shape {b.shape} differ in length")
     rows = [i for i in range(a.ndim) if i not in left]
@@ -139,7 +145,7 @@ def einsum(subscripts: str, *operands) -> Tensor:
     >>> einsum("ij,jk->ik", [[1.0, 2.0]], [[3.0], [4.0]])
     tensor([[11.]])
     """
-    arrays = [arraylike(x) for x in operands]
+    arrays = arraylikes(operands)
     terms, output = _parse(subscripts, [x.ndim for x in arrays])
     for i, term in enumerate(terms):
         # Afterwards each name stands once in its operand, and in another operand or the output: the rule needs that.

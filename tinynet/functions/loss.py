@@ -14,13 +14,13 @@ from ..backend import array_module
 from ..op import forward_of, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
-from .elementwise import square
-from .shape import arraylike, expand_dims, moveaxis, one_hot, reshape
+from .elementwise import square, where
+from .shape import arraylike, arraylikes, expand_dims, moveaxis, one_hot, reshape
 
 
 def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
     if reduction == "mean":
-        return loss.mean()
+        return loss.mean() if loss.size else loss.sum() + np.nan  # of nothing: NaN, as in PyTorch, and no warning
     if reduction == "sum":
         return loss.sum()
     if reduction == "none":
@@ -34,7 +34,7 @@ def mse_loss(input, target, reduction="mean") -> Tensor:
     >>> mse_loss([1.0, 2.0], [1.0, 4.0])
     tensor(2.)
     """
-    input, target = arraylike(input), arraylike(target)
+    input, target = arraylikes((input, target))
     if input.shape != target.shape:
         raise ValueError(f"mse_loss: input has shape {input.shape} and target {target.shape}; expected the same")
     return _reduce(square(input - target), reduction, "mse_loss")
@@ -87,11 +87,11 @@ def _rows(scores) -> Any:
     return scores if scores.ndim == 2 else reshape(moveaxis(scores, 1, -1), (-1, scores.shape[1]))
 
 
-def _class_weights(name: str, weight, scores) -> Any:
-    weight = arraylike(weight)
+def _class_weights(name: str, weight, scores, dtype) -> Any:
+    weight = Tensor(weight, dtype) if isinstance(weight, (list, tuple)) else arraylike(weight)
     if weight.shape != (scores.shape[1],):
         raise ValueError(f"{name}: weight has shape {weight.shape}, expected ({scores.shape[1]},), one for each class")
-    return (weight.data if isinstance(weight, Tensor) else weight).astype(scores.dtype)
+    return (weight.data if isinstance(weight, Tensor) else weight).astype(dtype)
 
 
 def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
@@ -102,22 +102,25 @@ def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction,
     if weight is None and ignored is None and not smoothing:
         return _reduce(loss if scores.ndim == 2 else reshape(loss, targets.shape), reduction, name)
     xp = array_module(ids)
-    weight = xp.ones(scores.shape[1], scores.dtype) if weight is None else _class_weights(name, weight, scores)
-    kept = xp.ones(ids.shape, scores.dtype) if ignored is None else (~ignored).astype(scores.dtype)
-    share = weight[ids] * kept
+    dtype = loss.dtype
+    weight = xp.ones(scores.shape[1], dtype) if weight is None else _class_weights(name, weight, scores, dtype)
+    share = weight[ids]
     loss = loss * share
     if smoothing:
-        uniform = -(log_softmax(rows) * weight).sum(axis=1) * kept
+        uniform = -(log_softmax(rows) * weight).sum(axis=1)
         loss = loss * (1 - smoothing) + uniform * (smoothing / scores.shape[1])
+    if ignored is not None:
+        share = xp.where(ignored, 0, share)
+        loss = where(ignored, 0, loss)  # not times 0: an ignored row may hold infinities
     if reduction == "mean":
         total = float(share.sum())
-        return loss.sum() * (1 / total if total else np.nan)  # NaN where all are ignored, as in PyTorch
+        return loss.sum() * (1 / total) if total else loss.sum() + np.nan  # all ignored: NaN, its gradient 0, as in PyTorch
     return _reduce(reshape(loss, targets.shape), reduction, name)
 
 
 def _batch(name: str, scores, targets) -> tuple[Any, Any]:
     """Scores and targets as arrays with a batch axis."""
-    scores, targets = arraylike(scores), arraylike(targets)
+    scores, targets = arraylikes((scores, targets))
     if scores.ndim == 0:
         raise ValueError(f"{name}: scores need a class axis, (N, C) or (N, C, ...); got a single number")
     return scores, targets
@@ -158,9 +161,10 @@ def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothi
         return reshape(cross_entropy(expand_dims(logits, 0), expand_dims(targets, 0), *arguments), ())
     if targets.dtype.kind == "f" and targets.shape == logits.shape:
         log_p = log_softmax(logits, axis=1)
+        log_p = where((targets == 0) & (log_p == -np.inf), 0, log_p)  # 0 log 0 is 0
         targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[1]
         if weight is not None:
             shape = (1, -1) + (1,) * (logits.ndim - 2)
-            targets = targets * _class_weights("cross_entropy", weight, logits).reshape(shape)
+            targets = targets * _class_weights("cross_entropy", weight, logits, log_p.dtype).reshape(shape)
         return _reduce(-(log_p * targets).sum(axis=1), reduction, "cross_entropy")
     return _from_ids("cross_entropy", _cross_entropy, logits, targets, weight, ignore_index, reduction, label_smoothing)

@@ -39,8 +39,8 @@ METHODS = {
     elementwise: "abs arccos arcsin arctan astype clip cos cosh erf exp expm1 log log1p neg pow reciprocal sign sin sinh "
     "sqrt square tan tanh add sub mul div maximum minimum",
     reduce: "all any argmax argmin cumprod cumsum logsumexp max mean min norm prod std sum var",
-    shape: "argsort broadcast_to diagonal expand_dims flatten flip moveaxis one_hot pad repeat roll split squeeze swapaxes "
-    "take take_along_axis tile topk tril triu",
+    shape: "argsort broadcast_to diagonal expand_dims flatten flip getitem moveaxis one_hot pad repeat roll split squeeze "
+    "swapaxes take take_along_axis tile topk tril triu",
     linalg: "dot matmul outer",
     activation: "elu gelu glu hardsigmoid hardswish hardtanh leaky_relu log_softmax logsigmoid mish relu selu sigmoid silu "
     "softmax softplus softsign",
@@ -83,7 +83,8 @@ def _to(self: Tensor, device: str) -> Tensor:
 
 def _transposed(self: Tensor, *axes: Any) -> Tensor:
     """The axes in another order: ``x.transpose(1, 0)``, ``x.transpose((1, 0))``; reversed without arguments."""
-    return shape.transpose(self, None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], tuple) else axes)
+    one = len(axes) == 1 and not isinstance(axes[0], (int, np.integer))  # a tuple, a list or None
+    return shape.transpose(self, axes[0] if one else axes or None)
 
 
 OTHERS: dict[str, Any] = {

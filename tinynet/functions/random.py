@@ -19,5 +19,5 @@ def dropout(x, p=0.5, training=True) -> Tensor:
     if not training or p == 0:
         return x
     keep = stream("dropout").random(x.shape, dtype="float32") >= p
-    mask = keep.astype(x.dtype) * (1 / (1 - p) if p < 1 else 0.0)
+    mask = keep.astype(x.dtype if x.dtype.kind == "f" else "float32") * (1 / (1 - float(p)) if p < 1 else 0.0)
     return mul(x, to_device(mask, device_of(x.data if isinstance(x, Tensor) else x)))

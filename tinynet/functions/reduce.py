@@ -18,7 +18,7 @@ from .shape import broadcast_to, expand_dims, flip, moveaxis, reshape
 
 
 def _axes(x, axis) -> tuple[int, ...]:
-    if axis is None:
+    if axis is None or x.ndim == 0:  # NumPy lets axis 0 of a number pass
         return tuple(range(x.ndim))
     return tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
@@ -78,7 +78,7 @@ def norm(x, ord=2, axis=None, keepdims=False) -> Tensor:
     """The vector norm sum(|x|**ord)**(1/ord) over ``axis``; ``ord`` may be inf or -inf for the largest or smallest |x|.
 
     Always of vectors: with ``axis=None`` of all elements as one, where NumPy would take a matrix norm for other orders.
-    The gradient of the 2-norm at 0 is taken as 0, as in PyTorch.
+    The gradient at 0 is taken as 0, as in PyTorch.
 
     >>> norm([3.0, 4.0])
     tensor(5.)
@@ -91,7 +91,8 @@ def norm(x, ord=2, axis=None, keepdims=False) -> Tensor:
         raise ValueError("norm: ord=0 counts the non-zero elements and has no gradient; use (x != 0).sum()")
     if ord == 1:
         return sum(abs(x), axis=axis, keepdims=keepdims)
-    return pow(sum(pow(abs(x), ord), axis=axis, keepdims=keepdims), 1 / ord)
+    total = sum(pow(abs(x), ord), axis=axis, keepdims=keepdims)
+    return where(total == 0, 0, pow(where(total == 0, 1, total), 1 / ord))
 
 
 def _logsumexp_rule(g, y, x, axis, keepdims):

@@ -7,24 +7,51 @@ picked twice; so ``getitem`` and ``take`` have a scatter as their rule and the s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backend import array_module, is_array
-from ..op import op
-from ..tensor import Tensor
+from ..op import module_of, op
+from ..tensor import RAW, Tensor, make, mode
+
+NUMBERS = (int, float, np.generic, list, tuple)  # operands that have no dtype of their own, and take that of the others
 
 
 def arraylike(x: Any) -> Any:
-    return x if isinstance(x, Tensor) or is_array(x) else Tensor(x)
+    """x as a Tensor; inside the rules of an ordinary backward, where ops map arrays to arrays, an array as it is.
+
+    A NumPy scalar counts as the number it is, as in ``op``: float32.
+    """
+    if isinstance(x, Tensor):
+        return x
+    if mode.now is RAW and (is_array(x) or isinstance(x, np.generic)):
+        return np.asarray(x) if isinstance(x, np.generic) else x
+    return make(x) if is_array(x) else Tensor(x.item() if isinstance(x, np.generic) else x)
 
 
-def _axis(axis: int, ndim: int, name: str) -> int:
+def arraylikes(xs: Iterable[Any]) -> list:
+    """Several operands, each ``arraylike``; floats and lists of floats take the dtype of the float arrays beside them."""
+    xs = list(xs)
+    arrays = [arraylike(x) for x in xs]
+    floats = [a.dtype for x, a in zip(xs, arrays, strict=True) if a.dtype.kind == "f" and not isinstance(x, NUMBERS)]
+    if not floats or len(floats) == len(xs):
+        return arrays
+    dtype = np.result_type(*floats)
+    weak = (isinstance(x, NUMBERS) and a.dtype.kind == "f" for x, a in zip(xs, arrays, strict=True))
+    return [Tensor(x, dtype) if w else a for x, a, w in zip(xs, arrays, weak, strict=True)]
+
+
+def in_bounds(axis: int, ndim: int, name: str) -> int:
+    """The axis counted from the front; an AxisError of the function ``name`` where an array of ``ndim`` axes has it not."""
     if not -ndim <= axis < ndim:
         raise np.exceptions.AxisError(f"{name}: axis {axis} is out of bounds for an array of {ndim} axes")
     return axis % ndim
+
+
+def _tuple(x: Any) -> tuple:
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
 # ------------------------------------------------------------------------------------------------ shapes and axes
@@ -59,8 +86,10 @@ def moveaxis(x, source, destination) -> Tensor:
     (3, 4, 2)
     """
     x = arraylike(x)
-    pairs = zip(*((p if isinstance(p, (tuple, list)) else (p,)) for p in (destination, source)), strict=True)
-    moved = {_axis(d, x.ndim, "moveaxis"): _axis(s, x.ndim, "moveaxis") for d, s in pairs}
+    to, by = ([in_bounds(a, x.ndim, "moveaxis") for a in _tuple(p)] for p in (destination, source))
+    if len(set(to)) != len(by) or len(set(by)) != len(to):
+        raise ValueError(f"moveaxis: source {source} and destination {destination} must be as many axes, none twice")
+    moved = dict(zip(to, by, strict=True))
     rest = iter([a for a in range(x.ndim) if a not in moved.values()])
     return transpose(x, tuple(moved[i] if i in moved else next(rest) for i in range(x.ndim)))
 
@@ -68,9 +97,10 @@ def moveaxis(x, source, destination) -> Tensor:
 def expand_dims(x, axis) -> Tensor:
     """New axes of length 1 at the positions ``axis`` (an integer or a tuple) of the result."""
     x = arraylike(x)
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    ndim = x.ndim + len(axes)
-    new = {_axis(a, ndim, "expand_dims") for a in axes}
+    ndim = x.ndim + len(_tuple(axis))
+    new = {in_bounds(a, ndim, "expand_dims") for a in _tuple(axis)}
+    if x.ndim + len(new) != ndim:
+        raise ValueError(f"expand_dims: axis {axis} names one position twice")
     rest = iter(x.shape)
     return reshape(x, tuple(1 if i in new else next(rest) for i in range(ndim)))
 
@@ -78,8 +108,9 @@ def expand_dims(x, axis) -> Tensor:
 def squeeze(x, axis=None) -> Tensor:
     """Without the axes ``axis`` (an integer, a tuple, or None for all) of length 1; ValueError where one is longer."""
     x = arraylike(x)
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    gone = {i for i, n in enumerate(x.shape) if n == 1} if axis is None else {_axis(a, x.ndim, "squeeze") for a in axes}
+    if axis is None:
+        axis = tuple(i for i, n in enumerate(x.shape) if n == 1)
+    gone = {in_bounds(a, x.ndim, "squeeze") for a in _tuple(axis)}
     for a in gone:
         if x.shape[a] != 1:
             raise ValueError(f"squeeze: axis {a} of shape {x.shape} has length {x.shape[a]}, expected 1")
@@ -95,7 +126,7 @@ def flatten(x, start_axis=0, end_axis=-1) -> Tensor:
     x = arraylike(x)
     if x.ndim == 0:
         return reshape(x, (1,))
-    first, last = _axis(start_axis, x.ndim, "flatten"), _axis(end_axis, x.ndim, "flatten")
+    first, last = in_bounds(start_axis, x.ndim, "flatten"), in_bounds(end_axis, x.ndim, "flatten")
     if first > last:
         raise ValueError(f"flatten: start_axis {start_axis} comes after end_axis {end_axis} for shape {x.shape}")
     return reshape(x, (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
@@ -151,7 +182,7 @@ def _concatenate(*arrays, axis):
 
 def concatenate(arrays, axis=0) -> Tensor:
     """A sequence of arrays joined along an existing axis (each flattened first where ``axis`` is None)."""
-    arrays = [arraylike(a) for a in arrays]
+    arrays = arraylikes(arrays)
     if not arrays:
         raise ValueError("concatenate: arrays is empty; expected at least one")
     if axis is None:
@@ -165,7 +196,7 @@ def stack(arrays, axis=0) -> Tensor:
     >>> stack([[1.0, 2.0], [3.0, 4.0]], axis=1).tolist()
     [[1.0, 3.0], [2.0, 4.0]]
     """
-    arrays = [arraylike(a) for a in arrays]
+    arrays = arraylikes(arrays)
     shapes = list(dict.fromkeys(a.shape for a in arrays))
     if len(shapes) != 1:
         raise ValueError(f"stack: expected one or more arrays of one shape, got shapes {shapes}")
@@ -175,7 +206,7 @@ def stack(arrays, axis=0) -> Tensor:
 def split(x, indices_or_sections, axis=0) -> list[Tensor]:
     """x cut along ``axis``: into equal parts for an integer, before each index for a sequence, as in NumPy."""
     x = arraylike(x)
-    axis = _axis(axis, x.ndim, "split")
+    axis = in_bounds(axis, x.ndim, "split")
     n = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         parts = int(indices_or_sections)
@@ -193,7 +224,10 @@ def repeat(x, repeats, axis=None) -> Tensor:
     x = arraylike(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis=axis)
+    n = x.shape[in_bounds(axis, x.ndim, "repeat")]
+    if np.ndim(repeats) > 1 or np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
+        raise ValueError(f"repeat: repeats is {repeats}, expected a number of at least 0, or {n}, one for each element")
+    return take(x, module_of(x).asarray(np.repeat(np.arange(n), repeats)), axis=axis)
 
 
 def tile(x, reps) -> Tensor:
@@ -203,7 +237,7 @@ def tile(x, reps) -> Tensor:
     [[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 1.0, 2.0]]
     """
     x = arraylike(x)
-    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
+    reps = _tuple(reps)
     ndim = max(x.ndim, len(reps))
     shape = (1,) * (ndim - x.ndim) + tuple(x.shape)
     reps = (1,) * (ndim - len(reps)) + reps
@@ -242,9 +276,9 @@ def getitem(x, index) -> Tensor:
 
     def plain(part):
         part = part.data if isinstance(part, Tensor) else part
-        return np.asarray(part) if isinstance(part, list) else part
+        return np.asarray(part, dtype=None if part else int) if isinstance(part, list) else part  # [] picks nothing
 
-    return _getitem(x, index=tuple(plain(p) for p in index) if isinstance(index, tuple) else plain(index))
+    return _getitem(x, index=tuple([plain(p) for p in index]) if isinstance(index, tuple) else plain(index))
 
 
 def _along(axis: int, indices: Any) -> tuple:
@@ -262,7 +296,7 @@ def take(x, indices, axis=None) -> Tensor:
     if not isinstance(indices, (int, np.integer)):
         indices = arraylike(indices)
         indices = indices.data if isinstance(indices, Tensor) else indices
-    return _getitem(x, index=_along(_axis(axis, x.ndim, "take"), indices))
+    return _getitem(x, index=_along(in_bounds(axis, x.ndim, "take"), indices))
 
 
 def take_along_axis(x, indices, axis) -> Tensor:
@@ -273,7 +307,7 @@ def take_along_axis(x, indices, axis) -> Tensor:
         x, axis = reshape(x, (-1,)), 0
     if indices.ndim != x.ndim:
         raise ValueError(f"take_along_axis: indices have {indices.ndim} axes, expected {x.ndim} like x")
-    axis, xp = _axis(axis, x.ndim, "take_along_axis"), array_module(indices)
+    axis, xp = in_bounds(axis, x.ndim, "take_along_axis"), array_module(indices)
     grid = [xp.arange(n).reshape(tuple(-1 if j == i else 1 for j in range(x.ndim))) for i, n in enumerate(x.shape)]
     grid[axis] = indices
     return _getitem(x, index=tuple(grid))
@@ -284,7 +318,7 @@ def diagonal(x, offset=0, axis1=0, axis2=1) -> Tensor:
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = x.shape[-2:]
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    i = np.arange(length)
+    i = module_of(x).arange(length)
     return _getitem(x, index=(..., i + max(-offset, 0), i + max(offset, 0)))
 
 
@@ -339,7 +373,7 @@ def topk(x, k, axis=-1, largest=True) -> tuple[Tensor, Tensor]:
     ([5.0, 3.0], [1, 2])
     """
     x = arraylike(x)
-    axis = _axis(axis, x.ndim, "topk")
+    axis = in_bounds(axis, x.ndim, "topk")
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"topk: k is {k}, expected between 0 and {x.shape[axis]}, the length of axis {axis}")
     indices = _top_indices(x, k=k, axis=axis, largest=largest)
@@ -355,6 +389,9 @@ def _pad_constant(x, pad_width, constant_values):
     return array_module(x).pad(x, pad_width, constant_values=constant_values)
 
 
+_PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap", "maximum", "minimum", "mean")
+
+
 def pad(x, pad_width, mode="constant", constant_values=0) -> Tensor:
     """x with borders of ``pad_width`` elements: one number, (before, after), or a pair for each axis, as in NumPy.
 
@@ -365,21 +402,21 @@ def pad(x, pad_width, mode="constant", constant_values=0) -> Tensor:
     tensor([3., 2., 1., 2., 3., 2.])
     """
     x = arraylike(x)
-    widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(pad_width, dtype=int), (x.ndim, 2)))
-    if min((n for pair in widths for n in pair), default=0) < 0:
-        raise ValueError(f"pad: pad_width {pad_width} has a negative number; cut with a slice instead")
+    given, shapes = np.asarray(pad_width), ((), (1,), (2,), (1, 2), (x.ndim, 1), (x.ndim, 2))
+    if given.dtype.kind not in "iu" or given.shape not in shapes or (given < 0).any():
+        raise ValueError(f"pad: pad_width is {pad_width}, expected integers of at least 0: one, a pair, or {x.ndim} pairs")
+    if mode not in _PAD_MODES:
+        raise ValueError(f"pad: unknown mode {mode!r}; expected one of {', '.join(_PAD_MODES)}")
+    widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(given, (x.ndim, 2)))
     if mode == "constant":
         return _pad_constant(x, pad_width=widths, constant_values=constant_values)
     for axis, (before, after) in enumerate(widths):
         if (before, after) == (0, 0):
             continue
         if mode in ("edge", "reflect", "symmetric", "wrap"):  # each of these is a choice of indices
-            x = take(x, np.pad(np.arange(x.shape[axis]), (before, after), mode=mode), axis=axis)
-        elif mode in ("maximum", "minimum", "mean"):
+            chosen = np.pad(np.arange(x.shape[axis]), (before, after), mode=mode)
+            x = take(x, module_of(x).asarray(chosen), axis=axis)
+        else:
             line = getattr(x, mode[:3] if mode != "mean" else mode)(axis=axis, keepdims=True)
             x = concatenate([repeat(line, before, axis), x, repeat(line, after, axis)], axis)
-        else:
-            raise ValueError(
-                f"pad: unknown mode {mode!r}; expected constant, edge, reflect, symmetric, wrap, maximum, minimum or mean"
-            )
     return x

@@ -17,6 +17,7 @@ from . import compiled
 
 PIECE = 32768  # elements: 128 KiB of float32
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
+COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 _in_use: set[Callable] = set()  # rules with a compiled loop, which small parameters then use, too
 
@@ -41,9 +42,13 @@ def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: di
 
 
 def _compiled(rule: Callable, flat: tuple, buffers: dict[str, Any], hyper: dict[str, Any]) -> bool:
-    """Run the rule's compiled loop; False where there is none. Arrays of mixed or half precision have none."""
+    """Run the rule's compiled loop; False where there is none.
+
+    Arrays of mixed or half precision, of another byte order than the machine's or read-only have none.
+    """
     dtype = flat[0].dtype
-    if not compiled.enabled() or dtype.char not in "fd" or any(a.dtype != dtype for a in flat):
+    usable = dtype in COMPILED_DTYPES and all(a.dtype == dtype and a.flags.writeable for a in flat)
+    if not usable or not compiled.enabled():
         return False
     loop = compiled.loop_for(rule, ["w", "grad", *buffers], hyper, dtype)
     if loop is None:

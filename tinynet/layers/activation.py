@@ -42,7 +42,8 @@ class FunctionLayer(Layer):
 
 
 def _layer(name: str, function: Callable, inputs: int = 1) -> type[FunctionLayer]:
-    what = f"``functions.{function.__name__}`` as a layer, with its keywords: {(function.__doc__ or '').strip()}"
+    told = (function.__doc__ or "").partition(">>>")[0].strip()  # its example calls the function, not the layer
+    what = f"``functions.{function.__name__}`` as a layer, with its keywords: {told}"
     body = {"function": staticmethod(function), "inputs": inputs, "__doc__": what, "__module__": __name__}
     return type(name, (FunctionLayer,), body)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
+from copy import copy
 from typing import Any
 
 from .layer import Layer
@@ -14,6 +15,11 @@ def _checked(owner: str, layer: Any) -> Layer:
     return layer
 
 
+def _in_front(items: dict[str, Layer], container: Layer) -> Iterable[tuple[str, Any]]:
+    """A container's members: its layers under their own names, then whatever a subclass has made attributes."""
+    return {**items, **{name: value for name, value in vars(container).items() if name != "_items"}}.items()
+
+
 class LayerList(Layer):
     """Layers by number, for a ``forward`` of your own; their parameters are named ``0.weight``, ``1.weight``, ...
 
@@ -21,28 +27,28 @@ class LayerList(Layer):
     """
 
     def __init__(self, layers: Iterable[Layer] = ()):
-        self.items: list[Layer] = [_checked(type(self).__name__, layer) for layer in layers]
+        self._items: list[Layer] = [_checked(type(self).__name__, layer) for layer in layers]
 
     def members(self) -> Iterable[tuple[str, Any]]:
-        return [(str(i), layer) for i, layer in enumerate(self.items)]
+        return _in_front({str(i): layer for i, layer in enumerate(self._items)}, self)
 
     def append(self, layer: Layer) -> LayerList:
         """Add a layer at the end; returns the container."""
-        self.items.append(_checked(type(self).__name__, layer))
+        self._items.append(_checked(type(self).__name__, layer))
         return self
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._items)
 
     def __iter__(self) -> Iterator[Layer]:
-        return iter(self.items)
+        return iter(self._items)
 
     def __getitem__(self, index: int | slice) -> Any:
-        return type(self)._of(self.items[index]) if isinstance(index, slice) else self.items[index]
-
-    @classmethod
-    def _of(cls, layers: list[Layer]) -> LayerList:
-        return cls(layers)
+        if not isinstance(index, slice):
+            return self._items[index]
+        part = copy(self)  # of the same class, whatever its __init__ takes
+        part._items = self._items[index]
+        return part
 
 
 class Sequential(LayerList):
@@ -60,12 +66,8 @@ class Sequential(LayerList):
     def __init__(self, *layers: Layer):
         super().__init__(layers)
 
-    @classmethod
-    def _of(cls, layers: list[Layer]) -> Sequential:
-        return cls(*layers)
-
     def forward(self, x: Any) -> Any:
-        for layer in self.items:
+        for layer in self._items:
             x = layer(x)
         return x
 
@@ -74,25 +76,37 @@ class LayerDict(Layer):
     """Layers by name, for a ``forward`` of your own; their parameters are named ``name.weight``."""
 
     def __init__(self, layers: dict[str, Layer] | None = None):
-        self.items = {name: _checked("LayerDict", layer) for name, layer in (layers or {}).items()}
+        self._items = {name: _checked("LayerDict", layer) for name, layer in (layers or {}).items()}
 
     def members(self) -> Iterable[tuple[str, Any]]:
-        return self.items.items()
+        return _in_front(self._items, self)
 
     def __setitem__(self, name: str, layer: Layer) -> None:
-        self.items[name] = _checked("LayerDict", layer)
+        self._items[name] = _checked("LayerDict", layer)
 
     def __getitem__(self, name: str) -> Layer:
-        return self.items[name]
+        return self._items[name]
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._items)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.items)
+        return iter(self._items)
 
     def __contains__(self, name: str) -> bool:
-        return name in self.items
+        return name in self._items
+
+    def keys(self) -> KeysView[str]:
+        """The names, in the order in which they were given."""
+        return self._items.keys()
+
+    def values(self) -> ValuesView[Layer]:
+        """The layers."""
+        return self._items.values()
+
+    def items(self) -> ItemsView[str, Layer]:
+        """(name, layer) of each."""
+        return self._items.items()
 
 
 class Identity(Layer):

@@ -7,12 +7,13 @@ lists, tuples, dicts and other Layers, in the order in which they were defined, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from reprlib import recursive_repr
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import to_device
-from ..tensor import Parameter, Tensor
+from ..tensor import Parameter, Tensor, make
 
 
 class Loaded(NamedTuple):
@@ -62,8 +63,7 @@ class Layer:
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """(path, Parameter) in definition order; a Parameter that stands in two places once, under its first name."""
-        seen: set[Parameter] = set()
-        return [(path, p) for path, p in walk(self) if isinstance(p, Parameter) and not (p in seen or seen.add(p))]  # type: ignore[func-returns-value]
+        return _once((path, p) for path, p in walk(self) if isinstance(p, Parameter))
 
     def parameters(self) -> Parameters:
         """The Parameters in definition order, each once: a list that also knows their names."""
@@ -71,7 +71,7 @@ class Layer:
 
     def named_buffers(self) -> list[tuple[str, Tensor]]:
         """(path, Tensor) of what ``register_buffer`` keeps: state that is saved with the parameters but not trained."""
-        return [(path, b) for path, b in walk(self) if isinstance(b, Tensor) and not isinstance(b, Parameter)]
+        return _once((path, b) for path, b in walk(self) if isinstance(b, Tensor) and not isinstance(b, Parameter))
 
     def layers(self) -> list[Layer]:
         """Every Layer inside this one, at any depth, in definition order, each once; not itself."""
@@ -129,13 +129,13 @@ class Layer:
             if isinstance(t, Tensor):
                 t.data = f(t.data)
                 if t.grad is not None:
-                    t.grad = Tensor(f(t.grad.data))
+                    t.grad = make(f(t.grad.data))
 
     # ----------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of all parameters and buffers by path, in PyTorch's names. (PyTorch's own dict shares memory.)"""
-        return {path: Tensor(t.data.copy()) for path, t in walk(self) if isinstance(t, Tensor)}
+        return {path: make(t.data.copy()) for path, t in walk(self) if isinstance(t, Tensor)}
 
     def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> Loaded:
         """Write the arrays of ``state`` into the parameters and buffers of the same paths, keeping dtype and device.
@@ -144,25 +144,27 @@ class Layer:
         differs; nothing is changed then. PyTorch's ``num_batches_tracked`` is accepted and ignored.
         """
         own = {path: t for path, t in walk(self) if isinstance(t, Tensor)}
-        given = {path: t for path, t in state.items() if not path.endswith("num_batches_tracked")}
+        given = {path: t for path, t in state.items() if path in own or not path.endswith("num_batches_tracked")}
         result = Loaded([p for p in own if p not in given], [p for p in given if p not in own])
         problems = [f"missing {p!r}" for p in result.missing] + [f"unexpected {p!r}" for p in result.unexpected]
         problems = problems if strict else []
         arrays: dict[str, Any] = {}
-        for path in own.keys() & given.keys():
-            value = given[path]
-            arrays[path] = value.data if isinstance(value, Tensor) else np.asarray(value)
-            if not fits(own[path].shape, arrays[path].shape):
-                problems.append(f"{path!r} has shape {arrays[path].shape}, expected {own[path].shape}")
+        for path in filter(given.__contains__, own):
+            t, value = own[path], given[path]
+            array = value.data if isinstance(value, Tensor) else np.asarray(value)
+            if array.dtype.kind not in "fiub":
+                problems.append(f"{path!r} has dtype {array.dtype}, expected {t.dtype}")
+            elif not fits(t.shape, array.shape):
+                problems.append(f"{path!r} has shape {array.shape}, expected {t.shape}")
+            else:
+                arrays[path] = to_device(array, t.device).astype(t.dtype)
         if problems:
             raise ValueError(f"{type(self).__name__}: the state does not fit: " + "; ".join(problems))
         for path, array in arrays.items():
-            t = own[path]
-            array = to_device(array, t.device).astype(t.dtype, copy=False)
-            if array.shape == t.shape:
-                t.data[...] = array
+            if array.shape == own[path].shape:
+                own[path].data[...] = array
             else:
-                t.data = array.copy()  # a weight whose input size was not known yet
+                own[path].data = array  # a weight whose input size was not known yet
         return result
 
     # ----------------------------------------------------------------------------------------- how it looks
@@ -171,8 +173,9 @@ class Layer:
         """The arguments that its repr shows in parentheses."""
         return ""
 
+    @recursive_repr()  # a layer may refer to the one it stands in
     def __repr__(self) -> str:
-        children = [(name, child) for name, child in _direct_layers(self.members())]
+        children = [(path, item) for path, item in walk(self, deep=False) if isinstance(item, Layer)]
         if not children:
             return f"{type(self).__name__}({self.describe()})"
         lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in children]
@@ -184,10 +187,11 @@ def fits(own: tuple[int, ...], given: tuple[int, ...]) -> bool:
     return len(own) == len(given) and all(n in (m, 0) for n, m in zip(own, given, strict=True))
 
 
-def walk(root: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
+def walk(root: Any, path: str = "", above: tuple[int, ...] = (), deep: bool = True) -> Iterator[tuple[str, Any]]:
     """(path, item) of every Layer, Parameter and buffer inside ``root``, a Layer, list, tuple or dict, depth first.
 
-    A Layer that stands in two places is visited twice, under both paths; one inside itself is not followed.
+    A Layer that stands in two places is visited twice, under both paths; one inside itself is not followed, and none
+    where not ``deep``.
     """
     if id(root) in above:
         return
@@ -204,23 +208,20 @@ def walk(root: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tup
             yield inner, item
         elif isinstance(item, Layer):
             yield inner, item
-            yield from walk(item, inner + ".", above)
+            if deep:
+                yield from walk(item, inner + ".", above)
         elif isinstance(item, (list, tuple, dict)):
-            yield from walk(item, inner + ".", above)
+            yield from walk(item, inner + ".", above, deep)
 
 
 def inner_layers(root: Layer) -> list[Layer]:
     """``root`` and every Layer inside it, each once. (``root.layers()`` without itself, where no attribute hides it.)"""
-    return list(
-        {id(layer): layer for layer in (root, *(item for _, item in walk(root) if isinstance(item, Layer)))}.values()
-    )
+    return [root, *(layer for _, layer in _once(walk(root)) if isinstance(layer, Layer) and layer is not root)]
 
 
-def _direct_layers(members: Iterable[tuple[Any, Any]], path: str = "") -> Iterator[tuple[str, Layer]]:
-    for name, item in members:
-        if isinstance(item, Layer):
-            yield f"{path}{name}", item
-        elif isinstance(item, (list, tuple)):
-            yield from _direct_layers(enumerate(item), f"{path}{name}.")
-        elif isinstance(item, dict):
-            yield from _direct_layers(item.items(), f"{path}{name}.")
+def _once(found: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Each item under the first of its paths."""
+    paths: dict[int, tuple[str, Any]] = {}
+    for path, item in found:
+        paths.setdefault(id(item), (path, item))
+    return list(paths.values())

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend import to_device
 from ..functions import dropout, flatten, linear, reshape
-from ..functions.shape import arraylike
+from ..functions.shape import arraylike, in_bounds
 from ..tensor import Parameter, Tensor
 from . import init
 from .layer import Layer
@@ -30,7 +30,7 @@ class Linear(Layer):
 
     def __init__(self, in_features: int | None, out_features: int, bias: bool = True):
         for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
+            if (size is not None or name == "out_features") and (not isinstance(size, (int, np.integer)) or size < 1):
                 raise ValueError(f"Linear: {name} is {size!r}, expected an integer of at least 1")
         self.weight = Parameter(np.zeros((out_features, in_features or 0), np.float32))
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
@@ -55,12 +55,13 @@ class Linear(Layer):
 
     def forward(self, x: Any) -> Tensor:
         x = arraylike(x)
-        if self.in_features is None:
+        if self.in_features is None and x.ndim and x.shape[-1]:
             empty = np.zeros((self.out_features, x.shape[-1]), self.weight.dtype)
             self.weight.data = to_device(empty, self.weight.device)
             self._start()
         if x.shape[-1:] != (self.in_features,):
-            raise ValueError(f"{self!r}: the input has shape {x.shape}, expected {self.in_features} on its last axis")
+            expected = self.in_features or "at least 1"
+            raise ValueError(f"{self!r}: the input has shape {x.shape}, expected {expected} on its last axis")
         return linear(x, self.weight, self.bias)
 
     def describe(self) -> str:
@@ -85,7 +86,7 @@ class Unflatten(Layer):
 
     def forward(self, x: Any) -> Tensor:
         x = arraylike(x)
-        axis = self.axis % x.ndim
+        axis = in_bounds(self.axis, x.ndim, "Unflatten")
         return reshape(x, (*x.shape[:axis], *self.shape, *x.shape[axis + 1 :]))
 
     def describe(self) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from ..backend import array_module, device_of, to_device
+from ..backend import array_module, device_of, is_array, to_device
 from ..kernels import update
 
 
@@ -89,6 +90,8 @@ class Optimizer:
         if odd:
             raise TypeError(f"{owner}: a group has the unknown hyper-parameter {min(odd)!r}")
         _check_hyper(owner, entries)
+        if "params" not in entries:
+            raise ValueError(f"{owner}: a group without 'params'")
         named = _named(entries["params"], len(self._names))
         if not named:
             raise ValueError(f"{owner}: params is empty; expected at least one Parameter (is the model built yet?)")
@@ -98,11 +101,12 @@ class Optimizer:
                 raise TypeError(f"{owner}: params must be Parameters, got {type(p).__name__} for {name!r}")
             if not p.is_leaf:
                 raise ValueError(f"{owner}: parameter {name!r} is the result of an op, not a Parameter")
-            earlier = self._names.get(p) or new.get(p)
+            earlier = self._names.get(p, new.get(p))
             if earlier is not None:
                 raise ValueError(f"{owner}: the same parameter twice, as {earlier!r} and as {name!r}")
             taken = {*self._names.values(), *new.values()}
-            new[p] = name if name not in taken else f"{len(self.param_groups)}.{name}"
+            others = (f"{k}.{name}" for k in itertools.count(len(self.param_groups)))
+            new[p] = next(n for n in itertools.chain([name], others) if n not in taken)
         self._names.update(new)
         self.param_groups.append({**entries, "params": list(new)})
 
@@ -124,12 +128,16 @@ class Optimizer:
             rule = _full_rule(plain, bool(group["weight_decay"]), group["maximize"])
             wanted, wants_step = _keywords(plain)
             values = self.hyper(group)
+            if not set(wanted) <= values.keys():
+                raise TypeError(f"{type(self).__name__}: rule names {min(set(wanted) - values.keys())!r}, defaults does not")
             hyper = {name: values[name] for name in wanted}
             if group["weight_decay"]:
                 hyper["weight_decay"] = group["weight_decay"]
             for p in group["params"]:
                 if p.grad is None or not p.requires_grad:
                     continue
+                if not is_array(p.data):  # arithmetic on an array without axes gives a NumPy scalar
+                    p.data = np.asarray(p.data)
                 name = self._names[p]
                 buffers = self._state(name, p, names)
                 self._steps[name] = self._steps.get(name, 0) + 1
@@ -150,9 +158,9 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        _check_hyper(type(self).__name__, {"lr": value})
+        entry = _check_hyper(type(self).__name__, {"lr": value})
         for group in self.param_groups:
-            group["lr"] = value
+            group.update(entry)
 
     # ----------------------------------------------------------------------------------------------------- state
 
@@ -181,8 +189,15 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a fresh optimizer needs to go on: copies of the buffers by ``parameter/buffer``, steps, and groups."""
+        buffers: dict[str, Any] = {}
+        for group in self.param_groups:
+            names = self.variant(group)[0]
+            for p in group["params"]:
+                if self._names[p] in self._buffers:
+                    held = self._state(self._names[p], p, names)
+                    buffers |= {f"{self._names[p]}/{b}": to_device(held[b], "cpu").copy() for b in names}
         return {
-            "buffers": {f"{n}/{b}": to_device(a, "cpu").copy() for n, s in self._buffers.items() for b, a in s.items()},
+            "buffers": buffers,
             "steps": dict(self._steps),
             "groups": [{**g, "params": [self._names[p] for p in g["params"]]} for g in self.param_groups],
         }
@@ -190,27 +205,29 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what ``state_dict`` returned. ``ValueError``, and nothing changed, where it does not fit."""
         owner = type(self).__name__
+        if not {"buffers", "steps", "groups"} <= state.keys():
+            raise ValueError(f"{owner}: the saved state has {sorted(state)}, expected buffers, groups and steps")
+        saved = [list(g["params"]) for g in state["groups"]]
         groups = [[self._names[p] for p in g["params"]] for g in self.param_groups]
-        if [list(g["params"]) for g in state["groups"]] != groups:
-            saved = [list(g["params"]) for g in state["groups"]]
+        if saved != groups:
             raise ValueError(f"{owner}: the saved state is for the parameters {saved}, this optimizer has {groups}")
-        by_name = {name: p for p, name in self._names.items()}
-        known = {b for g in state["groups"] for b in self.variant(g)[0]}
-        loaded: dict[str, dict[str, Any]] = {}
-        for key, array in state["buffers"].items():
-            name, _, b = key.rpartition("/")
-            if name not in by_name or b not in known:
-                raise ValueError(f"{owner}: the saved state has {key!r}, which this optimizer does not keep")
-            p = by_name[name]
-            if tuple(array.shape) != p.shape:
-                raise ValueError(f"{owner}: saved {key!r} has shape {tuple(array.shape)}, the parameter {p.shape}")
-            loaded.setdefault(name, {})[b] = to_device(np.array(array, dtype=p.dtype), p.device)
         fresh = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
         for entries, group in zip(fresh, self.param_groups, strict=True):
             if entries.keys() != group.keys() - {"params"}:
                 raise ValueError(f"{owner}: the saved hyper-parameters are {sorted(entries)}, not those of {owner}")
             _check_hyper(owner, entries)
-        self._buffers, self._steps = loaded, {name: int(n) for name, n in state["steps"].items()}
+        buffers, steps = dict(state["buffers"]), {name: int(n) for name, n in state["steps"].items()}
+        loaded: dict[str, dict[str, Any]] = {}
+        for entries, group in zip(fresh, self.param_groups, strict=True):
+            for p in group["params"]:
+                name = self._names[p]
+                held = {b: buffers.pop(f"{name}/{b}", None) for b in self.variant(entries)[0]}
+                if steps.get(name, 0) or any(a is not None for a in held.values()):
+                    loaded[name] = {b: _fitting(f"{owner}: saved {name + '/' + b!r}", a, p) for b, a in held.items()}
+        odd = [*buffers, *(n for n in steps if n not in self._names.values() or steps[n] < 0)]
+        if odd:
+            raise ValueError(f"{owner}: the saved state has {odd[0]!r}, which this optimizer does not keep")
+        self._buffers, self._steps = loaded, steps
         for entries, group in zip(fresh, self.param_groups, strict=True):
             group.update(entries)
 
@@ -231,6 +248,8 @@ def _groups(params: Any) -> list[dict[str, Any]]:
         raise TypeError("params: got a single Tensor; expected a list of Parameters, a Layer, or a list of groups")
     if hasattr(params, "named_parameters"):
         return [{"params": params}]
+    if not isinstance(params, Iterable):
+        raise TypeError(f"params: expected a list of Parameters, a Layer, or a list of groups, got {type(params).__name__}")
     params = params if hasattr(params, "names") else list(params)
     if params and all(isinstance(g, dict) for g in params):
         return list(params)
@@ -241,22 +260,37 @@ def _named(params: Any, start: int) -> list[tuple[str, Any]]:
     """The parameters of a group with their names: a Layer's, the given ones, or their numbers counted from ``start``."""
     if hasattr(params, "named_parameters"):
         return list(params.named_parameters())
-    if hasattr(params, "names"):  # what Layer.parameters() returns
+    if hasattr(params, "names") and len(params.names) == len(params):  # what Layer.parameters() returns
         return list(zip(params.names, params, strict=True))
     params = [params] if hasattr(params, "requires_grad") else list(params)
     return [p if isinstance(p, tuple) else (str(start + i), p) for i, p in enumerate(params)]
 
 
-def _check_hyper(owner: str, entries: dict[str, Any]) -> None:
+def _fitting(what: str, array: Any, p: Any) -> Any:
+    """A copy of a saved buffer on the parameter's device and in its dtype; ValueError where it is missing or unfit."""
+    if array is None:
+        raise ValueError(f"{what} is missing")
+    if tuple(array.shape) != p.shape:
+        raise ValueError(f"{what} has shape {tuple(array.shape)}, the parameter {p.shape}")
+    return to_device(np.array(array, dtype=p.dtype), p.device)
+
+
+def _check_hyper(owner: str, entries: dict[str, Any]) -> dict[str, Any]:
+    """The entries, with NumPy's numbers made Python's in place: float32 then stays float32, and no loop is compiled anew."""
     for name, value in entries.items():
+        if isinstance(value, np.generic):
+            entries[name] = value = value.item()
         if name in ("lr", "eps", "weight_decay", "momentum"):
             valid, expected = isinstance(value, (int, float)) and 0 <= value < math.inf, "a number of at least 0"
         elif name.startswith("beta"):
             valid, expected = isinstance(value, (int, float)) and 0 <= value < 1, "a number in [0, 1)"
+        elif name == "dampening":
+            valid, expected = value is None or (isinstance(value, (int, float)) and 0 <= value <= 1), "None or in [0, 1]"
         else:
             continue
         if not valid:
             raise ValueError(f"{owner}: {name} is {value!r}, expected {expected}")
+    return entries
 
 
 @functools.cache

@@ -1,0 +1,14 @@
+"""SAMPLES: for every public function, the calls that its tests run.
+
+The one idea: a function is described once, and every kind of test runs over the whole table: values against NumPy,
+derivatives against difference quotients, dtypes, memory layouts, methods. A function without samples fails the day it is
+written. A new family of functions gets a file of its own, imported here.
+"""
+
+import samples_arrays
+import samples_network
+from sampling import SAMPLES, Sample
+
+ALL = [sample for samples in SAMPLES.values() for sample in samples]
+
+__all__ = ["ALL", "SAMPLES", "Sample", "samples_arrays", "samples_network"]

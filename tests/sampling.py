@@ -1,0 +1,104 @@
+"""What a sample call is, and the builders of its inputs; the table itself is in samples_arrays.py and samples_network.py.
+
+Float arrays are the differentiable inputs; integer and boolean arrays, numbers and strings are passed on as they are.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import tinynet as tn
+import tinynet.functions as F
+from tinynet.backend import manual_seed
+from tinynet.tensor import Tensor
+
+
+@dataclass
+class Sample:
+    """One call: ``F.<name>(*inputs, **keywords)``."""
+
+    name: str
+    inputs: tuple
+    keywords: dict[str, Any] = field(default_factory=dict)
+    smooth: bool = True  # False: at a kink, a tie or an infinite slope, where a difference quotient says nothing
+    eps: float = 1e-6  # the step of the difference quotient
+
+    def run(self, function, inputs=None):
+        """``function`` (of tinynet, NumPy or a test) called with these inputs, or with others in their place."""
+        inputs = self.inputs if inputs is None else inputs
+        manual_seed(0)  # for dropout: the same numbers in every run
+        if self.name in ("concatenate", "stack"):  # these take a sequence of arrays
+            return function(list(inputs), **self.keywords)
+        return function(*inputs, **self.keywords)
+
+    def tensors(self, dtype=np.float64):
+        """The inputs, with every float array a Tensor that requires a gradient."""
+        return [Tensor(a.astype(dtype), requires_grad=True) if is_float(a) else a for a in self.inputs]
+
+    def __str__(self):
+        def short(a):
+            return f"{a.dtype.kind}{list(a.shape)}" if isinstance(a, np.ndarray) else str(a)
+
+        parts = [short(a) for a in self.inputs] + [f"{k}={short(v)}" for k, v in self.keywords.items()]
+        return f"{self.name}({','.join(parts)}){'' if self.smooth else '-kink'}".replace(" ", "")
+
+
+def is_float(a):
+    """Whether ``a`` is an array or Tensor of floats."""
+    return getattr(getattr(a, "dtype", None), "kind", "") == "f" and not isinstance(a, np.generic)
+
+
+def floats_of(y):
+    """The Tensors of floats in a function's result, which may be a list (split) or a pair (topk)."""
+    return [t for t in (y if isinstance(y, (list, tuple)) else [y]) if is_float(t)]
+
+
+def backward_twice(sample, dtype=np.float64):
+    """The result, gradients and second gradients of a sample (smooth or not: numerical trouble is not the matter here)."""
+    inputs = sample.tensors(dtype)
+    xs = [a for a in inputs if isinstance(a, Tensor)]
+    with np.errstate(all="ignore"):
+        ys = [y for y in floats_of(sample.run(getattr(F, sample.name), inputs)) if y.requires_grad]
+        vs = [Tensor(np.ones(y.shape, y.dtype), requires_grad=True) for y in ys]
+        if not ys:
+            return ys, [], []
+        first = [g for g in tn.grad(ys, xs, vs, create_graph=True, allow_unused=True) if g is not None]
+        seconds = tn.grad(first, [*vs, *xs], [g.detach() + 1 for g in first], allow_unused=True)
+    return ys, first, [g for g in seconds if g is not None]
+
+
+words = str.split
+
+SAMPLES: dict[str, list[Sample]] = {}
+
+
+def sample(names, *inputs, smooth=True, eps=1e-6, **keywords):
+    """Enter one call into the table, for each of the functions ``names``."""
+    inputs = tuple(np.asarray(a) if isinstance(a, np.floating) else a for a in inputs)  # np.abs(x()) is a scalar
+    for name in names.split():
+        SAMPLES.setdefault(name, []).append(Sample(name, inputs, keywords, smooth, eps))
+
+
+def kink(names, *inputs, **keywords):
+    """Enter a call for all tests but that against the difference quotient."""
+    sample(names, *inputs, smooth=False, **keywords)
+
+
+def x(*shape, seed=0, low=-2.0, high=2.0):
+    """Distinct float64 numbers between low and high, always the same; others for another ``seed`` or shape."""
+    return np.asarray(np.random.default_rng([seed, *shape]).uniform(low, high, shape))
+
+
+def positive(*shape, seed=0):
+    return x(*shape, seed=seed, low=0.5, high=2.0)
+
+
+def inside(*shape, seed=0):
+    """Numbers in (-1, 1)."""
+    return x(*shape, seed=seed, low=-0.9, high=0.9)
+
+
+def whole(*shape, high=3, seed=0):
+    """Integers from 0 to high - 1."""
+    return np.asarray(np.random.default_rng([seed, *shape]).integers(0, high, shape))

@@ -1,0 +1,121 @@
+"""Every function and every op: derivatives to the second order, memory layouts, and that no op goes untested."""
+
+import sys
+
+import numpy as np
+import pytest
+from samples import ALL, SAMPLES
+from sampling import backward_twice, floats_of, is_float, words, x
+
+import tinynet as tn
+import tinynet.functions as F
+from tinynet.op import OPS
+from tinynet.tensor import Tensor
+from tinynet.testing import gradcheck
+
+# Functions of counting and comparing: nothing to differentiate.
+NONDIFFERENTIABLE = set(
+    words(
+        "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not "
+        "any all argmax argmin argsort one_hot"
+    )
+)
+# Ops that no call on one device runs, and the test that runs them.
+ELSEWHERE = {"tinynet.functions.methods._move": "test_moving_to_a_device_is_differentiable"}
+REGISTRY = sorted(name for name in OPS if name.startswith("tinynet."))
+
+
+@pytest.mark.parametrize("sample", [s for s in ALL if s.smooth and any(map(is_float, s.inputs))], ids=str)
+def test_derivatives_to_the_second_order(sample):
+    assert gradcheck(lambda *inputs: sample.run(getattr(F, sample.name), inputs), sample.inputs, order=2, eps=sample.eps)
+
+
+# ------------------------------------------------------------------------------------------- nothing goes untested
+
+
+def test_every_public_function_has_samples():
+    assert set(SAMPLES) == set(F.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLES) - NONDIFFERENTIABLE))
+def test_every_differentiable_function_has_a_smooth_sample(name):
+    assert any(s.smooth and any(map(is_float, s.inputs)) for s in SAMPLES[name])
+
+
+@pytest.fixture(scope="module")
+def executed():
+    """The code of everything that runs when all smooth samples go forward and backward twice."""
+    seen = set()
+    outer = sys.getprofile()
+    sys.setprofile(lambda frame, event, argument: seen.add(frame.f_code))
+    try:
+        for sample in ALL:
+            backward_twice(sample)
+    finally:
+        sys.setprofile(outer)
+    return seen
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_samples_run_every_op_and_every_rule(name, executed):
+    op = OPS[name]
+    if name in ELSEWHERE:
+        assert ELSEWHERE[name] in globals()
+        return
+    rules = [op.rules.rule] if op.variadic else [rule for rule in op.rules if rule is not None]
+    for function in [op.forward, *rules]:
+        assert function.__code__ in executed, f"no sample runs {function.__name__} of {name}; add one"
+
+
+@pytest.mark.parametrize("sample", [s for name in sorted(NONDIFFERENTIABLE) for s in SAMPLES[name]], ids=str)
+def test_no_gradient_is_required_of_what_cannot_be_differentiated(sample):
+    y = sample.run(getattr(F, sample.name), sample.tensors())
+    assert not y.requires_grad
+    assert y.is_leaf
+
+
+def test_moving_to_a_device_is_differentiable(monkeypatch):
+    # There may be one device only; a copy is what a move to another looks like from here.
+    monkeypatch.setattr(sys.modules["tinynet.functions.methods"], "to_device", lambda array, device: array.copy())
+    assert gradcheck(lambda a: a.to("cpu") * 2, x(3), order=2)
+    assert x(3).tolist() == Tensor(x(3)).to("cpu").tolist()
+
+
+# ------------------------------------------------------------------------------------------------- memory layouts
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "strided": lambda a: (
+        np.repeat(np.repeat(a, 2, axis=0), 2, axis=-1)[::2, ..., ::2] if a.ndim > 1 else np.repeat(a, 2)[::2]
+    ),
+    "reversed": lambda a: a[::-1].copy()[::-1],
+}
+
+
+@pytest.mark.parametrize("sample", [s for s in ALL if any(is_float(a) and a.ndim for a in s.inputs)], ids=str)
+def test_same_result_in_every_memory_layout_and_without_writing_to_it(sample):
+    function = getattr(F, sample.name)
+    expected = value_and_gradients(sample, function, sample.inputs)
+    for layout, change in LAYOUTS.items():
+        inputs = [change(a) if is_float(a) and a.ndim else a for a in sample.inputs]
+        for e, f in zip(expected, value_and_gradients(sample, function, inputs), strict=True):
+            np.testing.assert_allclose(f, e, rtol=1e-13, atol=1e-13, err_msg=layout)
+
+
+def value_and_gradients(sample, function, arrays):
+    """The results and the gradients, of arrays that nothing can be written into."""
+    inputs = []
+    for a in arrays:
+        if is_float(a):
+            a = a.view()
+            a.flags.writeable = False
+            a = Tensor(a, requires_grad=True)
+        inputs.append(a)
+    with np.errstate(all="ignore"):
+        y = sample.run(function, inputs)
+        ys = [t for t in floats_of(y) if t.requires_grad]
+        xs = [a for a in inputs if isinstance(a, Tensor)]
+        seeds = [np.cos(np.arange(t.size)).reshape(t.shape) for t in ys]
+        gradients = tn.grad(ys, xs, seeds, allow_unused=True) if ys else ()
+    results = y if isinstance(y, (list, tuple)) else [y]
+    return [t.numpy() for t in (*results, *(g for g in gradients if g is not None))]

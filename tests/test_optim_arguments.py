@@ -1,0 +1,202 @@
+"""Optimizers given wrong arguments, numbers from NumPy, and an optimizer of one's own."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import layers as L
+from tinynet import optim
+
+
+def parameter(*values):
+    return tn.Parameter(list(values))
+
+
+# ---------------------------------------------------------------------------------------------------- wrong arguments
+
+
+def result():
+    return tn.Parameter([1.0]) * 2
+
+
+SHARED = tn.Parameter([1.0])
+WRONG = [
+    (lambda: optim.SGD([parameter(1.0)], lr=-0.1), ValueError, "SGD: lr is -0.1"),
+    (lambda: optim.SGD([parameter(1.0)], lr=float("nan")), ValueError, "SGD: lr is nan"),
+    (lambda: optim.SGD([parameter(1.0)], lr=float("inf")), ValueError, "SGD: lr is inf"),
+    (lambda: optim.SGD([parameter(1.0)], lr="0.1"), ValueError, "SGD: lr is '0.1'"),
+    (lambda: optim.SGD([parameter(1.0)], lr=None), ValueError, "SGD: lr is None"),
+    (lambda: optim.SGD([parameter(1.0)], weight_decay=-1), ValueError, "SGD: weight_decay is -1"),
+    (lambda: optim.Momentum([parameter(1.0)], beta=1.0), ValueError, "Momentum: beta is 1.0"),
+    (lambda: optim.Momentum([parameter(1.0)], beta=-0.1), ValueError, "Momentum: beta is -0.1"),
+    (lambda: optim.Momentum([parameter(1.0)], dampening=float("nan")), ValueError, "Momentum: dampening is nan"),
+    (lambda: optim.Adam([parameter(1.0)], beta2=1.0), ValueError, "Adam: beta2 is 1.0"),
+    (lambda: optim.Adam([parameter(1.0)], beta1=float("nan")), ValueError, "Adam: beta1 is nan"),
+    (lambda: optim.Adam([parameter(1.0)], eps=-1e-8), ValueError, "Adam: eps is -1e-08"),
+    (lambda: optim.RMSprop([parameter(1.0)], momentum=-0.5), ValueError, "RMSprop: momentum is -0.5"),
+    (lambda: optim.SGD([{"params": [parameter(1.0)], "lr": -1.0}]), ValueError, "SGD: lr is -1.0"),
+    (lambda: optim.SGD([]), ValueError, "SGD: params is empty"),
+    (lambda: optim.SGD([{"params": []}]), ValueError, "SGD: params is empty"),
+    (lambda: optim.SGD(L.ReLU()), ValueError, "SGD: params is empty"),
+    (lambda: optim.SGD([SHARED, SHARED]), ValueError, "the same parameter twice, as '0' and as '1'"),
+    (lambda: optim.SGD([{"params": [SHARED]}, {"params": [("w", SHARED)]}]), ValueError, "as '0' and as 'w'"),
+    (lambda: optim.SGD([("", SHARED), ("w", SHARED)]), ValueError, "the same parameter twice"),
+    (lambda: optim.SGD([np.ones(2)]), TypeError, "params must be Parameters, got ndarray"),
+    (lambda: optim.SGD([1.0]), TypeError, "params must be Parameters, got float"),
+    (lambda: optim.SGD(SHARED), TypeError, "single Tensor"),
+    (lambda: optim.SGD({"w": SHARED}), TypeError, "params must be Parameters, got str"),
+    (lambda: optim.SGD([{"params": [SHARED]}, SHARED]), TypeError, "params must be Parameters, got dict"),
+    (lambda: optim.SGD([{"lr": 1.0}]), (TypeError, ValueError), "params"),
+    (lambda: optim.SGD(None), TypeError, "params"),
+    (lambda: optim.SGD([result()]), ValueError, "'0' is the result of an op"),
+    (lambda: optim.SGD([SHARED], momentum=0.9), TypeError, "SGD: hyper-parameter 'momentum' is unknown"),
+    (lambda: optim.SGD([SHARED], 0.1, lr=0.2), TypeError, "SGD: hyper-parameter 'lr' is twice"),
+    (lambda: optim.SGD([SHARED], 0.1, 0.0, False, 3), TypeError, "SGD: takes params and 3 hyper-parameters, got 4"),
+    (lambda: optim.SGD([{"params": [SHARED], "betas": 1}]), TypeError, "unknown hyper-parameter 'betas'"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), WRONG, ids=[str(i) for i in range(len(WRONG))])
+def test_wrong_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_wrong_values_later():
+    p = parameter(1.0)
+    optimizer = optim.Adam([p])
+    with pytest.raises(ValueError, match="lr is nan"):
+        optimizer.lr = float("nan")
+    assert optimizer.lr == 0.001
+    optimizer.param_groups[0]["beta1"] = 1.0
+    p.grad = [1.0]
+    with pytest.raises(ValueError, match=r"Adam: beta1 is 1.0"):
+        optimizer.step()
+    assert p.item() == 1.0
+    with pytest.raises(ValueError, match="expected the Tensor's own shape"):
+        p.grad = [1.0, 2.0]
+
+
+def test_an_added_group_that_is_wrong_changes_nothing():
+    a, b = parameter(1.0), parameter(1.0)
+    optimizer = optim.SGD([a])
+    for group in ({"params": [b, a]}, {"params": [b], "lr": -1.0}, {"params": [b, np.ones(1)]}):
+        with pytest.raises((TypeError, ValueError)):
+            optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1
+    optimizer.add_param_group({"params": [b]})  # nothing of it was remembered
+
+
+def test_rates_from_numpy():
+    """A rate out of np.logspace or an array is the number it is: the same bits, and a plain float in the state."""
+    found = []
+    for lr in (0.1, np.float64(0.1), np.asarray([0.1])[0]):
+        p = parameter(1.0, 2.0, 3.0)
+        optimizer = optim.Adam([p], lr=lr)
+        optimizer.lr = lr
+        for g in (0.3, 0.7):
+            p.grad = np.full(3, g)
+            optimizer.step()
+        found.append(p.data)
+        assert type(optimizer.state_dict()["groups"][0]["lr"]) is float
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    assert optim.SGD([parameter(1.0)], lr=np.float32(0.5)).lr == 0.5
+
+
+# ------------------------------------------------------------------------------------------- an optimizer of one's own
+
+
+class SignMomentum(optim.Optimizer):
+    """Under ten lines, as API.md promises."""
+
+    buffers = ("velocity",)
+    defaults = {"lr": 1e-3, "beta": 0.9}
+
+    @staticmethod
+    def rule(w, grad, velocity, *, lr, beta):
+        velocity = beta * velocity + (1 - beta) * grad
+        return w - lr * optim.sign(velocity), velocity
+
+
+class Warm(optim.Optimizer):
+    """A rule that names ``step``, the count from 1, and every function that rules may use."""
+
+    defaults = {"lr": 1.0}
+
+    @staticmethod
+    def rule(w, grad, *, lr, step):
+        size = optim.sqrt(optim.exp(optim.minimum(optim.abs(grad), 0.0)))  # 1
+        grad = optim.where(grad > 0, optim.maximum(grad, 0.0), grad)
+        return w - lr * step * grad * size
+
+
+@pytest.mark.parametrize("size", [3, 5000])  # array code, and a compiled loop where Numba is installed
+def test_own_optimizer(size):
+    p = tn.Parameter(np.zeros(size))
+    optimizer = SignMomentum([p], lr=0.5)
+    for sign in (1, 1, -3, -3):
+        p.grad = np.full(size, sign)
+        optimizer.step()
+    # velocity 0.1, 0.19, -0.129, -0.4161
+    np.testing.assert_allclose(p.data, 0.0, atol=1e-6)
+    np.testing.assert_allclose(optimizer.state(p)["velocity"], -0.4161, rtol=1e-6)
+    assert optimizer.state_dict()["groups"][0]["params"] == ["0"]
+    with pytest.raises(ValueError, match=r"SignMomentum: beta is 1.0"):
+        SignMomentum([p], beta=1.0)
+    assert list(inspect.signature(SignMomentum).parameters) == ["params", "lr", "beta", "weight_decay", "maximize"]
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+def test_own_optimizer_with_a_step_count(size):
+    p, late = tn.Parameter(np.zeros(size)), tn.Parameter(np.zeros(size))
+    optimizer = Warm([p, late])
+    for grad in (None, [1.0], [1.0]):
+        p.grad = np.ones(size)
+        late.grad = None if grad is None else np.full(size, -1.0)
+        optimizer.step()
+    np.testing.assert_array_equal(p.data, np.full(size, -(1 + 2 + 3)))
+    np.testing.assert_array_equal(late.data, np.full(size, 1 + 2))
+
+
+def test_own_optimizer_has_decay_maximize_groups_and_state():
+    a, b = parameter(1.0), parameter(1.0)
+    optimizer = SignMomentum([{"params": [a], "beta": 0.0}, {"params": [b]}], lr=0.5, maximize=True, weight_decay=3.0)
+    a.grad, b.grad = [1.0], [4.0]
+    optimizer.step()  # -1 + 3 * 1 > 0 > -4 + 3 * 1
+    assert (a.item(), b.item()) == (0.5, 1.5)
+    fresh = SignMomentum([{"params": [parameter(1.0)]}, {"params": [parameter(1.0)]}])
+    fresh.load_state_dict(optimizer.state_dict())
+    assert [g["beta"] for g in fresh.param_groups] == [0.0, 0.9]
+    assert repr(fresh).startswith("SignMomentum(\n  group 0: 1 parameters, lr=0.5, beta=0.0")
+
+
+def test_a_rule_that_returns_too_little():
+    class Broken(optim.Optimizer):
+        buffers = ("velocity",)
+        defaults = {"lr": 0.1}
+
+        @staticmethod
+        def rule(w, grad, velocity, *, lr):
+            return w - lr * grad
+
+    p = parameter(1.0)
+    p.grad = [1.0]
+    with pytest.raises(ValueError, match="expected 2 results"):
+        Broken([p]).step()
+
+
+def test_a_rule_that_names_what_has_no_default():
+    class Broken(optim.Optimizer):
+        defaults = {"lr": 0.1}
+
+        @staticmethod
+        def rule(w, grad, *, lr, rho):
+            return w - lr * rho * grad
+
+    p = parameter(1.0)
+    p.grad = [1.0]
+    with pytest.raises((TypeError, ValueError), match=r"Broken.*'rho'"):
+        Broken([p]).step()
