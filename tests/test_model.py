@@ -144,13 +144,13 @@ def test_summary_numbers():
     model = Net()
     model.blocks[0].freeze()
     summary = model.summary((5, 4))
-    assert summary.rows == [
+    assert summary.rows == [  # in definition order
+        ("scale", "Parameter", None, 4),
         ("blocks.0", "Linear(4, 4)", (5, 4), 20),
         ("blocks.1", "Linear(4, 4, bias=False)", (5, 4), 16),
         ("head.0", "Flatten()", (20,), 0),
         ("head.1", "Linear(20, 3)", (3,), 63),
         ("unused", "Linear(2, 2)", None, 6),
-        ("scale", "Parameter", None, 4),
     ]
     assert summary.parameters == 109 == sum(p.size for p in model.parameters())
     assert summary.trainable == 89
