@@ -81,6 +81,7 @@ sample("leaky_relu", x(4), 0.3)
 sample("elu", x(4), alpha=0.5)
 sample("softplus", x(4), beta=2.0)
 sample("softplus", 10 * x(4), 3.0, threshold=5.0)
+sample("softplus", np.array([1.0, 2.0, 4.0]), 3.0, threshold=5.0)  # just above: x itself, with slope 1
 sample("hardtanh", x(4), -0.5, max_val=1.5)
 sample("gelu", x(2, 3), approximate="tanh")
 kink("gelu", np.array([0.0, np.nan, 1e4, -1e4]), approximate="tanh")

@@ -449,7 +449,7 @@ class Tiny(mnist.ImageIDX):
     folder = "tiny"
     images = idx_bytes(np.arange(12, dtype=np.uint8).reshape(3, 2, 2))
     labels = idx_bytes(np.array([1, 0, 1], np.uint8))
-    splits = {  # noqa: RUF012
+    splits = {
         "train": (
             mnist.IDXFile("tiny-images", 3, hashlib.sha256(images).hexdigest()),
             mnist.IDXFile("tiny-labels", 3, hashlib.sha256(labels).hexdigest()),

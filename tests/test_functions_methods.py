@@ -13,7 +13,7 @@ from tinynet.tensor import Parameter, Tensor
 
 # The families whose functions of one Tensor are methods, and those of their functions that are none: `sort` would look as if
 # it worked in place; the others take a condition, a sequence or several equal operands, or are operators.
-FAMILIES = words("elementwise reduce shape linalg activation")
+FAMILIES = words("elementwise reduce shape indexing joining linalg activation")
 NOT_METHODS = set(
     words(
         "sort where concatenate stack einsum tensordot linear "

@@ -167,6 +167,8 @@ def test_equal_elements_share_the_gradient_of_their_maximum():
         (F.hardswish, 3.0, 1),
         (lambda a: F.clip(a, -1, 1), 1.0, 1),
         (lambda a: F.clip(a, -1, 1), -1.0, 1),
+        (lambda a: F.clip(a, None, 1), 1.0, 1),
+        (lambda a: F.clip(a, -1, None), -1.0, 1),
         (lambda a: a**0, 0.0, 0),
         (lambda a: a**1, 0.0, 1),
         (lambda a: a**2, 0.0, 0),

@@ -12,9 +12,10 @@ from contextlib import ContextDecorator
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from .backend import array_module, is_array
-from .tensor import PAUSE, RAW, RECORD, Tensor, as_array, make, mode
+from .tensor import NONE, PAUSE, RAW, RECORD, Tensor, as_array, make, mode
 
 # ------------------------------------------------------------------------------------------------------- recording
 
@@ -39,7 +40,7 @@ class _Recording(ContextDecorator):
 class no_grad(_Recording):
     """``with tn.no_grad():`` or ``@tn.no_grad()``: ops record nothing, in this thread.
 
-    >>> x = Parameter([1.0])
+    >>> x = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
     ...     (x * 2).requires_grad
     False
@@ -69,8 +70,8 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False, cre
     for several elements without ``gradient``; ``ValueError`` for a ``gradient`` of another shape.
     Unlike PyTorch, a second backward without ``retain_graph`` always raises, not only where a rule needs its inputs.
 
-    >>> x = Parameter([3.0])
-    >>> (x ** 2).backward()
+    >>> x = Tensor([3.0], requires_grad=True)
+    >>> (x**2).backward()
     >>> x.grad
     tensor([6.])
     """
@@ -81,8 +82,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False, cre
 
 
 def _wrap(g: Any) -> Tensor:
-    # Arithmetic on arrays without axes gives NumPy scalars.
-    return make(g if type(g) is np.ndarray or is_array(g) else np.asarray(g))
+    return make(g if is_array(g) else np.asarray(g))  # arithmetic on arrays without axes gives NumPy scalars
 
 
 def grad(
@@ -99,8 +99,8 @@ def grad(
     need not be leaves. The graph is freed unless ``retain_graph`` (by default what ``create_graph`` is). An input on which
     no output depends raises ``RuntimeError``, or gives None with ``allow_unused``.
 
-    >>> x = Parameter([2.0])
-    >>> (dy,) = grad(x ** 3, x, create_graph=True)
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> (dy,) = grad(x**3, x, create_graph=True)
     >>> dy, grad(dy, x)[0]
     (tensor([12.], op=mul), tensor([12.]))
     """
@@ -124,7 +124,7 @@ def _sequence(x: Any) -> list:
 
 def topological(roots: Iterable[Tensor]) -> list[Tensor]:
     """Every result of an op behind ``roots`` (them included), each before all results that it was computed from."""
-    uses = {root: 0 for root in roots if root._op is not None}
+    uses = {root: 0 for root in roots if root._op is not None}  # how often each result went into others on the way
     stack = list(uses)
     while stack:
         node = stack.pop()
@@ -142,14 +142,13 @@ def topological(roots: Iterable[Tensor]) -> list[Tensor]:
                     uses[x] = 1
                     stack.append(x)
     order = [root for root, n in uses.items() if n == 0]
-    if len(order) == len(uses):
-        return order
-    for node in order:  # it grows while we go through it
-        for x in node._inputs:  # type: ignore[union-attr]
-            if isinstance(x, Tensor) and x._op is not None:
-                uses[x] -= 1
-                if uses[x] == 0:
-                    order.append(x)
+    if len(order) < len(uses):
+        for node in order:  # it grows while we go through it
+            for x in node._inputs:  # type: ignore[union-attr]
+                if isinstance(x, Tensor) and x._op is not None:
+                    uses[x] -= 1
+                    if uses[x] == 0:
+                        order.append(x)
     return order
 
 
@@ -164,10 +163,11 @@ def _seed(y: Tensor, gradient: Any) -> Any:
                 "only a Tensor of one element has 1 as its natural one"
             )
         return array_module(y.data).ones(y.shape, y.dtype)
+    data = y.data
     g = gradient.data if isinstance(gradient, Tensor) else gradient
-    if not is_array(g) or g.dtype != y.data.dtype:
+    if type(g) is not type(data) or g.dtype is not data.dtype:
         g = as_array(g, y.dtype, y.device)
-    if g.shape != y.data.shape:
+    if g.shape != data.shape:
         raise ValueError(f"gradient: expected the output's shape {y.shape}, got {g.shape}")
     return g
 
@@ -195,7 +195,7 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
             if y._op is None or y in wanted:
                 g = _own(g)
             grads[y] = grads[y] + g if y in grads else g
-        order = topological(outputs)
+        order = topological(grads)
         needed = _leading_to(wanted, order) if wanted else None
         order.reverse()
         while order:
@@ -206,7 +206,7 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
                     inner[node] = g
                 _step(node, g, grads, wanted, needed, differentiable)
             if not retain:
-                node._inputs, node._keywords = None, {}
+                node._inputs, node._keywords = None, NONE
     finally:
         mode.now = outer
     if inner:
@@ -237,15 +237,11 @@ def _step(node: Tensor, g: Any, grads: dict, wanted: set, needed: set | None, di
         rule = op.rules[i]
         if rule is None:
             continue
-        gx = rule(g, y, *operands, **keywords) if keywords else rule(g, y, *operands)
+        gx = rule(g, y, *operands, **keywords)
+        if differentiable or type(gx) is not ndarray:
+            gx = _returned(gx, differentiable, op.name, i)
         like = x.data
-        try:
-            shape = gx.shape
-        except AttributeError:
-            raise TypeError(f"op {op.name!r}: the rule for input {i} returned {gx!r}, expected an array") from None
-        if isinstance(gx, Tensor) is not differentiable:
-            gx = make(gx) if differentiable else gx.data
-        if shape != like.shape:
+        if gx.shape != like.shape:
             gx = _unbroadcast(gx, like.shape, op.name, i)
         if gx.dtype is not like.dtype:
             gx = gx.astype(like.dtype)
@@ -254,6 +250,15 @@ def _step(node: Tensor, g: Any, grads: dict, wanted: set, needed: set | None, di
         elif (x._op is None or x in wanted) and (gx is g or (gx.data if differentiable else gx).base is not None):
             gx = _own(gx)
         grads[x] = gx
+
+
+def _returned(g: Any, differentiable: bool, name: str, index: int) -> Any:
+    """What a rule returned, as a Tensor in a differentiable walk and as an array in an ordinary one."""
+    if not hasattr(g, "shape"):
+        raise TypeError(f"op {name!r}: the rule for input {index} returned {g!r}, expected an array")
+    if isinstance(g, Tensor) is differentiable:
+        return g
+    return make(g) if differentiable else g.data
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...], name: str, index: int) -> Any:

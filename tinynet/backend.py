@@ -114,7 +114,7 @@ class device:
 
 def is_array(x: object) -> bool:
     """True for a NumPy or CuPy array (not for NumPy scalars, Tensors or lists)."""
-    return isinstance(x, np.ndarray) or array_module(x) is not np
+    return type(x) is np.ndarray or isinstance(x, np.ndarray) or array_module(x) is not np
 
 
 def array_module(x: Any) -> Any:

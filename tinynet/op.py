@@ -59,6 +59,8 @@ class Op:
     def bind(self, inputs: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """Sort a call's arguments into operands and keywords, with the forward's own defaults filled in."""
         n = len(inputs) if self.variadic else len(self.operands)
+        if not keywords and len(inputs) == n and len(self.keyword_defaults) == len(self.keywords):
+            return inputs, self.keyword_defaults  # shared: nobody writes into a node's keywords
         if len(inputs) > n:
             if len(inputs) - n > len(self.keywords):
                 raise TypeError(f"{self.name}: takes {n + len(self.keywords)} arguments, got {len(inputs)}")
@@ -122,10 +124,11 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
         @wraps(forward)
         def apply(*inputs: Any, **keywords: Any) -> Any:
             if keywords or len(inputs) != plain_call:
+                if mode.now is RAW and not any(isinstance(x, Tensor) for x in inputs):
+                    return forward(*inputs, **keywords)
                 inputs, keywords = this.bind(inputs, keywords)
             arrays = []
-            tracked = seen = False
-            plain = True  # float32 Tensors and Python numbers: nothing to convert
+            tracked, seen, plain = False, False, True  # plain: float32 Tensors and Python numbers, nothing to convert
             for x in inputs:
                 if isinstance(x, Tensor):
                     seen = True
@@ -148,7 +151,7 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
                 raise _explained(error, this, arrays) from None
             if type(y) is not ndarray and not is_array(y):
                 y = np.asarray(y)
-            if not plain and y.dtype.kind == "f" and y.dtype != FLOAT32 and not _any_float(arrays):
+            if not plain:
                 y = _float32_of_integers(this, arrays, keywords, y)
             out = make(y)
             if tracked and mode.now is RECORD and (not partly or _differentiable(this, inputs)):
@@ -167,12 +170,10 @@ def forward_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return function.op.forward  # type: ignore[attr-defined]
 
 
-def _any_float(arrays: list) -> bool:
-    return any(is_array(a) and a.dtype.kind == "f" for a in arrays)
-
-
 def _float32_of_integers(this: Op, arrays: list, keywords: dict, y: Any) -> Any:
     """exp, mean, / of integers and booleans in float32, where NumPy gives float64, or float16 for those of 8 bits."""
+    if y.dtype.kind != "f" or y.dtype == FLOAT32 or any(is_array(a) and a.dtype.kind == "f" for a in arrays):
+        return y
     if y.dtype.itemsize > 4:
         return y.astype(FLOAT32)
     arrays = [a.astype(FLOAT32) if is_array(a) and this.rules[i] is not None else a for i, a in enumerate(arrays)]

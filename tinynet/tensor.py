@@ -24,6 +24,7 @@ class _Mode(threading.local):
 
 
 mode = _Mode()
+NONE: dict[str, Any] = {}  # the keywords of every Tensor that has none; nobody writes into it
 
 
 class Tensor:
@@ -60,7 +61,7 @@ class Tensor:
     def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False):
         self.data = as_array(data, dtype, device)
         self._grad = None
-        self._op, self._inputs, self._keywords = None, (), {}
+        self._op, self._inputs, self._keywords = None, (), NONE
         self.requires_grad = requires_grad
 
     # ------------------------------------------------------------------------------------------------ what it is
@@ -72,12 +73,13 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        if value is not None and not isinstance(value, Tensor):
-            value = Tensor(value, self.dtype, self.device)
-        elif value is not None and value.dtype != self.dtype:
-            value = Tensor(value, self.dtype)
-        if value is not None and value.shape != self.shape:
-            raise ValueError(f"grad: expected the Tensor's own shape {self.shape}, got {value.shape}")
+        if value is not None:
+            if not isinstance(value, Tensor):
+                value = Tensor(value, self.dtype, self.device)
+            elif value.dtype != self.dtype:
+                value = Tensor(value, self.dtype)
+            if value.shape != self.shape:
+                raise ValueError(f"grad: expected the Tensor's own shape {self.shape}, got {value.shape}")
         self._grad = value
 
     @property
@@ -236,13 +238,16 @@ class Parameter(Tensor):
         self.requires_grad = requires_grad
 
 
+_new = Tensor.__new__
+
+
 def make(data: Any, kind: type[Tensor] = Tensor) -> Tensor:
     """A leaf around an array that is known to be one, without any conversion. For the library's own use."""
-    t = kind.__new__(kind)
+    t = _new(kind)
     t.data = data
     t._grad = t._op = None
     t._requires_grad = False
-    t._inputs, t._keywords = (), {}
+    t._inputs, t._keywords = (), NONE
     return t
 
 

@@ -65,6 +65,8 @@ from .elementwise import (
     tanh,
     where,
 )
+from .indexing import argsort, diagonal, getitem, one_hot, sort, take, take_along_axis, topk
+from .joining import concatenate, pad, repeat, split, stack, tile
 from .linalg import dot, einsum, linear, matmul, outer, tensordot
 from .loss import cross_entropy, mse_loss, nll_loss
 from .random import dropout
@@ -86,29 +88,15 @@ from .reduce import (
     var,
 )
 from .shape import (
-    argsort,
     broadcast_to,
-    concatenate,
-    diagonal,
     expand_dims,
     flatten,
     flip,
-    getitem,
     moveaxis,
-    one_hot,
-    pad,
-    repeat,
     reshape,
     roll,
-    sort,
-    split,
     squeeze,
-    stack,
     swapaxes,
-    take,
-    take_along_axis,
-    tile,
-    topk,
     transpose,
     tril,
     triu,

@@ -11,7 +11,8 @@ from ..backend import array_module
 from ..op import forward_of, op
 from ..tensor import Tensor
 from .elementwise import abs, erf, exp, mul, square, tanh, where
-from .shape import arraylike, in_bounds, split
+from .joining import split
+from .shape import arraylike, in_bounds
 
 # ------------------------------------------------------------------------------------------------ the ReLU family
 

@@ -16,8 +16,9 @@ from ..backend import array_module
 from ..op import op
 from ..tensor import Tensor
 from .elementwise import mul
+from .indexing import diagonal
 from .reduce import sum
-from .shape import arraylikes, broadcast_to, diagonal, expand_dims, in_bounds, reshape, transpose
+from .shape import arraylikes, broadcast_to, expand_dims, in_bounds, reshape, transpose
 
 
 def _flat(x):

@@ -15,7 +15,8 @@ from ..op import forward_of, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
 from .elementwise import square, where
-from .shape import arraylike, arraylikes, expand_dims, moveaxis, one_hot, reshape
+from .indexing import one_hot
+from .shape import arraylike, arraylikes, expand_dims, moveaxis, reshape
 
 
 def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:

@@ -15,7 +15,7 @@ from ..autograd import backward
 from ..backend import device_of, is_array, to_device
 from ..op import op
 from ..tensor import Tensor
-from . import activation, elementwise, linalg, reduce, shape
+from . import activation, elementwise, indexing, joining, linalg, reduce, shape
 
 OPERATORS: dict[str, Callable] = {
     "add": elementwise.add,
@@ -39,8 +39,9 @@ METHODS = {
     elementwise: "abs arccos arcsin arctan astype clip cos cosh erf exp expm1 log log1p neg pow reciprocal sign sin sinh "
     "sqrt square tan tanh add sub mul div maximum minimum",
     reduce: "all any argmax argmin cumprod cumsum logsumexp max mean min norm prod std sum var",
-    shape: "argsort broadcast_to diagonal expand_dims flatten flip getitem moveaxis one_hot pad repeat roll split squeeze "
-    "swapaxes take take_along_axis tile topk tril triu",
+    shape: "broadcast_to expand_dims flatten flip moveaxis roll squeeze swapaxes tril triu",
+    indexing: "argsort diagonal getitem one_hot take take_along_axis topk",
+    joining: "pad repeat split tile",
     linalg: "dot matmul outer",
     activation: "elu gelu glu hardsigmoid hardswish hardtanh leaky_relu log_softmax logsigmoid mish relu selu sigmoid silu "
     "softmax softplus softsign",
@@ -91,7 +92,7 @@ OTHERS: dict[str, Any] = {
     "__neg__": elementwise.neg,
     "__abs__": elementwise.abs,
     "__invert__": elementwise.logical_not,
-    "__getitem__": shape.getitem,
+    "__getitem__": indexing.getitem,
     "__hash__": object.__hash__,  # with == elementwise; as a key a Tensor is itself
     "reshape": _by_numbers(shape.reshape),
     "transpose": _transposed,

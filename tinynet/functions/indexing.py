@@ -1,0 +1,148 @@
+"""Picking elements: indexing, taking, sorting. Named and parametrised as in NumPy.
+
+The one idea: the rule of a function that picks elements puts the gradient back where they came from, adding where one was
+picked twice; so indexing has a scatter as its rule, and the scatter has indexing as its own. All else here is a choice of
+indices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import array_module, is_array
+from ..op import module_of, op
+from ..tensor import Tensor
+from .shape import arraylike, in_bounds, moveaxis, reshape
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(p is None or p is ... or isinstance(p, (int, slice, np.integer)) for p in parts)
+
+
+@op(lambda g, y, x, index, shape: _getitem(g, index=index))
+def _put(x, index, shape):
+    """Zeros of ``shape`` with x added at ``index``; an element picked twice gets both."""
+    xp = array_module(x)
+    out = xp.zeros(shape, x.dtype)
+    if _is_basic(index) or (is_array(index) and index.dtype == bool):
+        out[index] = x  # nothing can be picked twice
+    else:
+        xp.add.at(out, index, x)
+    return out
+
+
+@op(lambda g, y, x, index: _put(g, index=index, shape=x.shape))
+def _getitem(x, index):
+    return x[index]
+
+
+def getitem(x, index) -> Tensor:
+    """``x[index]`` by integers, slices, None, ..., integer and boolean arrays or Tensors, as in NumPy."""
+
+    def plain(part):
+        part = part.data if isinstance(part, Tensor) else part
+        return np.asarray(part, dtype=None if part else int) if isinstance(part, list) else part  # [] picks nothing
+
+    return _getitem(x, index=tuple([plain(p) for p in index]) if isinstance(index, tuple) else plain(index))
+
+
+def _along(axis: int, indices: Any) -> tuple:
+    return (slice(None),) * axis + (indices,)
+
+
+def take(x, indices, axis=None) -> Tensor:
+    """The elements (slices, with ``axis``) at integer ``indices``, of the flattened array without ``axis``.
+
+    Indices may repeat; their gradients add up. IndexError out of range.
+    """
+    x = arraylike(x)
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    if not isinstance(indices, (int, np.integer)):
+        indices = arraylike(indices)
+        indices = indices.data if isinstance(indices, Tensor) else indices
+    return _getitem(x, index=_along(in_bounds(axis, x.ndim, "take"), indices))
+
+
+def take_along_axis(x, indices, axis) -> Tensor:
+    """For each position of ``indices`` (as many axes as x) the element of x with that index along ``axis``."""
+    x, indices = arraylike(x), arraylike(indices)
+    indices = indices.data if isinstance(indices, Tensor) else indices
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    if indices.ndim != x.ndim:
+        raise ValueError(f"take_along_axis: indices have {indices.ndim} axes, expected {x.ndim} like x")
+    axis, xp = in_bounds(axis, x.ndim, "take_along_axis"), array_module(indices)
+    grid = [xp.arange(n).reshape(tuple(-1 if j == i else 1 for j in range(x.ndim))) for i, n in enumerate(x.shape)]
+    grid[axis] = indices
+    return _getitem(x, index=tuple(grid))
+
+
+def diagonal(x, offset=0, axis1=0, axis2=1) -> Tensor:
+    """The elements x[i, i + offset] over two axes, on a last axis of their own."""
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    rows, columns = x.shape[-2:]
+    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    i = module_of(x).arange(length)
+    return _getitem(x, index=(..., i + max(-offset, 0), i + max(offset, 0)))
+
+
+@op(None)
+def one_hot(ids, num_classes, dtype=np.float32):
+    """For each integer id a row of zeros with a 1 at that place: shape ``(*ids.shape, num_classes)``.
+
+    IndexError for an id outside [0, num_classes).
+    """
+    xp = array_module(ids)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: ids must be integers, got {ids.dtype}")
+    wrong = (ids < 0) | (ids >= num_classes)
+    if wrong.any():
+        raise IndexError(f"one_hot: id {int(ids[wrong][0])} is outside [0, {num_classes})")
+    return (ids[..., None] == xp.arange(num_classes)).astype(dtype)
+
+
+# -------------------------------------------------------------------------------------------------------- sorting
+
+
+@op(None)
+def argsort(x, axis=-1):
+    """The indices that would sort x along ``axis`` (flattened with None), equal elements in their order."""
+    return x.argsort(axis=axis, kind="stable")
+
+
+def sort(x, axis=-1) -> Tensor:
+    """x sorted in rising order along ``axis`` (flattened first with None); a NaN comes last."""
+    x = arraylike(x)
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    return take_along_axis(x, argsort(x, axis), axis)
+
+
+@op(None)
+def _top_indices(x, k, axis, largest):
+    n = x.shape[axis]
+    if largest:  # sorted backwards, so that of equal elements the first comes first
+        xp = array_module(x)
+        order = n - 1 - xp.flip(xp.flip(x, axis).argsort(axis=axis, kind="stable"), axis)
+    else:
+        order = x.argsort(axis=axis, kind="stable")
+    return order[_along(axis, slice(0, k))]
+
+
+def topk(x, k, axis=-1, largest=True) -> tuple[Tensor, Tensor]:
+    """The k largest (or smallest) elements along ``axis``, in order, and their indices: ``(values, indices)``.
+
+    >>> values, indices = topk([1.0, 5.0, 3.0], 2)
+    >>> values.tolist(), indices.tolist()
+    ([5.0, 3.0], [1, 2])
+    """
+    x = arraylike(x)
+    axis = in_bounds(axis, x.ndim, "topk")
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"topk: k is {k}, expected between 0 and {x.shape[axis]}, the length of axis {axis}")
+    indices = _top_indices(x, k=k, axis=axis, largest=largest)
+    return take_along_axis(x, indices, axis), indices
