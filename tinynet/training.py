@@ -104,7 +104,7 @@ class Running:
         n = len(targets)
         self.samples += n
         # The loss is added up where it lives: on a GPU nothing waits for it until somebody reads it.
-        self.totals[0] = self.totals[0] + loss.data * n
+        self.totals[0] = self.totals[0] + loss.data.astype("float64") * n
         with no_grad():  # a metric may be written with Tensors
             for i, metric in enumerate(self.metrics.values(), 1):
                 self.totals[i] += float(metric(outputs, targets)) * n
