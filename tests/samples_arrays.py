@@ -181,9 +181,11 @@ for a, repeats, axis in [(x(3), 2, None), (x(2, 3), 2, 0), (x(2, 3), [0, 2, 1], 
 for a, reps in [(x(3), 2), (x(2, 3), (2, 1)), (x(3), (2, 2)), (x(2, 3), 2), (x(2, 1), (2, 1, 3)), (x(), 3), (x(2), 0)]:
     sample("tile", a, reps)
 for width in (1, (2, 1), ((0, 1), (2, 0)), ((1,), (2,)), 0):
-    for mode in ("constant", "edge", "reflect", "symmetric", "wrap", "maximum", "minimum", "mean"):
+    for mode in ("constant", "edge", "reflect", "symmetric", "wrap", "maximum", "minimum", "mean", "median", "linear_ramp"):
         sample("pad", x(2, 3), width, mode=mode)
 sample("pad", x(3), (4, 5), mode="reflect")
+sample("pad", x(5), (3, 2), mode="median")
+sample("pad", x(4, 3), (2, 3), mode="linear_ramp")
 sample("pad", x(2), 1, constant_values=3.5)
 sample("pad", x(0, 2), ((1, 1), (0, 0)))
 

@@ -240,3 +240,7 @@ def test_dropout_follows_the_seed_and_rests_in_evaluation():
     for y in (F.dropout(x(5), 0.5, training=False), F.dropout(x(5), 0.0)):
         np.testing.assert_array_equal(y.numpy(), x(5))
     assert F.dropout(x(5), 1.0).tolist() == [0.0] * 5
+
+
+def test_an_empty_border_is_zero():
+    np.testing.assert_array_equal(F.pad(np.ones((1, 2), "float32"), 1, mode="empty").numpy(), np.pad(np.ones((1, 2)), 1))

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import is_array, stream
-from ..tensor import Tensor
+from ..backend import device_of, is_array, stream
+from ..tensor import Tensor, as_array
 
 
 class Dataset:
@@ -164,8 +164,8 @@ def whole_arrays(dataset: Any) -> tuple[tuple[Any, ...], Any] | None:
 
 def _whole_array(a: Any, position: int) -> Any:
     try:
-        # Lists stay in the main memory beside the NumPy arrays; only batches go to the device.
-        array = Tensor(a).data if isinstance(a, Tensor) or is_array(a) else Tensor(a, device="cpu").data
+        # Each array stays where it lives, and lists in main memory; only batches go to the default device.
+        array = as_array(a, device=device_of(a) if is_array(a) else None if isinstance(a, Tensor) else "cpu")
     except (TypeError, ValueError) as error:
         raise type(error)(f"arrays: number {position} is no array of numbers ({error})") from error
     if array.ndim == 0:

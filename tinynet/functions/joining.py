@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..backend import array_module
 from ..op import module_of, op
 from ..tensor import Tensor
-from .indexing import getitem, take
+from . import reduce  # not its max and min by name, which Python has, too
+from .indexing import getitem, sort, take
 from .shape import arraylike, arraylikes, as_tuple, broadcast_to, expand_dims, in_bounds, reshape
 
 
@@ -100,14 +103,16 @@ def _pad_constant(x, pad_width, constant_values):
     return array_module(x).pad(x, pad_width, constant_values=constant_values)
 
 
-_PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap", "maximum", "minimum", "mean")
+_BY_INDEX = ("edge", "reflect", "symmetric", "wrap")
+_BY_VALUE = ("maximum", "minimum", "mean", "median", "linear_ramp")
 
 
 def pad(x, pad_width, mode="constant", constant_values=0) -> Tensor:
     """x with borders of ``pad_width`` elements: one number, (before, after), or a pair for each axis, as in NumPy.
 
-    ``mode``: ``"constant"``, or a border made of x itself: ``"edge"``, ``"reflect"``, ``"symmetric"``, ``"wrap"``,
-    ``"maximum"``, ``"minimum"``, ``"mean"``.
+    ``mode``: ``"constant"``; a border made of x itself, ``"edge"``, ``"reflect"``, ``"symmetric"``, ``"wrap"``,
+    ``"maximum"``, ``"minimum"``, ``"mean"``, ``"median"``; ``"linear_ramp"`` (of floats), from the edge down to 0; or
+    ``"empty"``, for which NumPy promises no values and these are 0.
 
     >>> pad([1.0, 2.0, 3.0], (2, 1), mode="reflect")
     tensor([3., 2., 1., 2., 3., 2.])
@@ -116,18 +121,32 @@ def pad(x, pad_width, mode="constant", constant_values=0) -> Tensor:
     given, shapes = np.asarray(pad_width), ((), (1,), (2,), (1, 2), (x.ndim, 1), (x.ndim, 2))
     if given.dtype.kind not in "iu" or given.shape not in shapes or (given < 0).any():
         raise ValueError(f"pad: pad_width is {pad_width}, expected integers of at least 0: one, a pair, or {x.ndim} pairs")
-    if mode not in _PAD_MODES:
-        raise ValueError(f"pad: unknown mode {mode!r}; expected one of {', '.join(_PAD_MODES)}")
     widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(given, (x.ndim, 2)))
-    if mode == "constant":
-        return _pad_constant(x, pad_width=widths, constant_values=constant_values)
+    if mode in ("constant", "empty"):
+        return _pad_constant(x, pad_width=widths, constant_values=constant_values if mode == "constant" else 0)
+    if mode not in _BY_INDEX + _BY_VALUE:
+        known = ", ".join(("constant", "empty", *_BY_INDEX, *_BY_VALUE))
+        raise ValueError(f"pad: unknown mode {mode!r}; expected one of {known}")
     for axis, (before, after) in enumerate(widths):
         if (before, after) == (0, 0):
             continue
-        if mode in ("edge", "reflect", "symmetric", "wrap"):  # each of these is a choice of indices
+        if mode in _BY_INDEX:
             chosen = np.pad(np.arange(x.shape[axis]), (before, after), mode=mode)
             x = take(x, module_of(x).asarray(chosen), axis=axis)
         else:
-            line = getattr(x, mode[:3] if mode != "mean" else mode)(axis=axis, keepdims=True)
-            x = concatenate([repeat(line, before, axis), x, repeat(line, after, axis)], axis)
+            x = concatenate([_border(x, axis, before, mode, 0), x, _border(x, axis, after, mode, -1)], axis)
     return x
+
+
+def _border(x, axis: int, width: int, mode: str, end: int) -> Any:
+    """``width`` lines to lie before the first line along ``axis`` (``end`` 0) or behind the last (-1)."""
+    if mode == "linear_ramp":
+        ramp = module_of(x).arange(width, dtype=x.dtype) / (width or 1)
+        ramp = (ramp if end == 0 else ramp[::-1]).astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+        return take(x, [end], axis=axis) * ramp
+    if mode == "median":
+        n = x.shape[axis]
+        line = take(sort(x, axis), [(n - 1) // 2, n // 2], axis=axis).mean(axis=axis, keepdims=True)
+    else:
+        line = {"maximum": reduce.max, "minimum": reduce.min, "mean": reduce.mean}[mode](x, axis=axis, keepdims=True)
+    return repeat(line, width, axis)
