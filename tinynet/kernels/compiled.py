@@ -85,16 +85,16 @@ def _module(source: str) -> ModuleType:
     """The source as a module: from a file in the cache folder, so that Numba can keep what it compiles beside it."""
     source = f"import numpy as np\n\n\n{source}"
     name = f"tinynet_loop_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-    path: Path | None = cache_folder() / f"{name}.py"
-    assert path is not None
+    path: Path | None = None
     try:
+        path = cache_folder() / f"{name}.py"
         if not path.is_file() or path.read_text() != source:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}.part")
             partial.write_text(source)
             partial.replace(path)
-    except OSError:
-        path = None  # a home that cannot be written to: compile in memory, every time anew
+    except (OSError, RuntimeError):
+        path = None  # no home, or one that cannot be written to: compile in memory, every time anew
     module = ModuleType(name)
     module.__file__ = None if path is None else str(path)
     sys.modules[name] = module  # Numba looks it up by name when it reads its cache

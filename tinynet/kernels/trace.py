@@ -42,6 +42,10 @@ class Symbol:
     __truediv__, __rtruediv__ = _binary("{} / {}")
     __lt__, __gt__ = _binary("{} < {}")
     __le__, __ge__ = _binary("{} <= {}")
+    __eq__, _ = _binary("{} == {}")  # not "the same object": a symbol stands for a number
+    __ne__, _ = _binary("{} != {}")
+    __and__, __rand__ = _binary("{} & {}")
+    __or__, __ror__ = _binary("{} | {}")
     _, __rpow__ = _binary("{} ** {}")
 
     def __pow__(self, exponent: Any) -> Symbol:
@@ -51,6 +55,9 @@ class Symbol:
 
     def __neg__(self) -> Symbol:
         return self.trace_of.emit("-{}", self)
+
+    def __invert__(self) -> Symbol:
+        return self.trace_of.emit("not {}", self)
 
     def __abs__(self) -> Symbol:
         return self.trace_of.abs(self)

@@ -1,0 +1,168 @@
+"""Update rules as array code, in pieces, and as compiled loops: all give the same bits."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tinynet import optim
+from tinynet.kernels import abs, compiled, exp, maximum, minimum, sign, sqrt, update, where
+from tinynet.kernels.trace import Untraceable, loop_source
+
+RNG = np.random.default_rng(0)
+NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
+
+RULES = [
+    (optim.SGD.rule, {"lr": 0.1}),
+    (optim.Momentum.rule, {"lr": 0.1, "beta": 0.9, "dampening": 0.9, "nesterov": False}),
+    (optim.Momentum.rule, {"lr": 0.1, "beta": 0.9, "dampening": 0.0, "nesterov": True}),
+    (optim.RMSprop.rule, {"lr": 0.1, "beta": 0.9, "eps": 1e-8}),
+    (optim.RMSprop.general_rule, {"lr": 0.1, "beta": 0.9, "eps": 1e-8, "momentum": 0.5, "centered": True}),
+    (optim.Adam.rule, {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "step": 3}),
+    (optim.Adam.amsgrad_rule, {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "step": 3}),
+]
+
+
+def every_operation(w, grad, velocity, *, lr, power):
+    """Whatever a rule may be written with."""
+    small = (abs(grad) < 0.5) & (grad != 0) | (velocity >= 1.5)
+    v = where(small, -velocity, velocity**2) + where(~(grad == 0), 2 / (velocity + 3), +1.0)
+    v = maximum(minimum(v, 4), -4) - sign(grad) * exp(-abs(v)) / sqrt(1 + v * v) + 2.0**power - (3 - v) ** 3
+    return w - lr * v, v
+
+
+def buffers_of(rule):
+    return rule.__code__.co_varnames[2 : rule.__code__.co_argcount]
+
+
+def arrays_for(rule, size, dtype):
+    values = [RNG.standard_normal(size).astype(dtype) for _ in range(2)]
+    return values + [RNG.random(size).astype(dtype) for _ in buffers_of(rule)]
+
+
+def updated(rule, arrays, hyper):
+    """Copies of the arrays, updated."""
+    w, grad, *buffers = (a.copy() for a in arrays)
+    update(rule, w, grad, dict(zip(buffers_of(rule), buffers, strict=True)), hyper)
+    return [w, *buffers]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache, and nothing remembered from other tests."""
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "kernels"))
+    compiled._loop_for.cache_clear()
+    yield tmp_path / "kernels"
+    compiled._loop_for.cache_clear()
+
+
+@NUMBA
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("rule", "hyper"), [*RULES, (every_operation, {"lr": 0.1, "power": 3})])
+def test_a_compiled_loop_gives_the_bits_of_array_code(rule, hyper, dtype, monkeypatch):
+    arrays = arrays_for(rule, 5000, dtype)
+    arrays[1][:10] = 0.0
+    assert compiled.loop_for(rule, ["w", "grad", *buffers_of(rule)], hyper, np.dtype(dtype)) is not None
+    fast = updated(rule, arrays, hyper)
+    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    for a, b in zip(fast, updated(rule, arrays, hyper), strict=True):
+        if rule is every_operation:  # exp may differ in its last digit
+            np.testing.assert_allclose(a, b, rtol=4 * np.finfo(dtype).eps, atol=1e-5 if dtype == "float32" else 1e-13)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("rule", "hyper"), RULES)
+def test_pieces_give_the_bits_of_the_whole(rule, hyper, monkeypatch):
+    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    arrays = arrays_for(rule, 100_001, "float32")  # three pieces and a bit
+    whole = rule(*arrays, **hyper)
+    for a, b in zip(updated(rule, arrays, hyper), whole if isinstance(whole, tuple) else (whole,), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("rule", "hyper"), RULES)
+def test_no_power_and_no_literal_is_left_in_the_loop(rule, hyper):
+    loop = loop_source(rule, ["w", "grad", *buffers_of(rule)], hyper).partition("def update")[2]
+    body = loop.partition("\n")[2]
+    assert "**" not in body
+    assert not any(c.isdigit() and (b in " (") for b, c in pairwise(body)), body
+
+
+def test_the_source_of_adam_reads_as_the_textbook():
+    source = loop_source(optim.Adam.rule, ["w", "grad", "velocity", "squared_grad"], RULES[5][1])
+    assert source.startswith("def numbers(lr, beta1, beta2, eps, step):")
+    assert "beta2 ** step" in source.partition("def update")[0]
+    assert "velocity[i] = " in source
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda w, grad, *, lr: w - lr * grad if lr > 0 else w, "branches"),
+        (lambda w, grad, *, lr: w - lr * grad * np.ones(3), "computes with"),
+        (lambda w, grad, *, lr: (w, w), "2 results"),
+        (lambda w, grad, *, lr: lr, "results"),
+    ],
+)
+def test_what_cannot_be_traced_says_so(rule, message):
+    with pytest.raises((Untraceable, TypeError), match=message):
+        loop_source(rule, ["w", "grad"], {"lr": 0.1})
+
+
+@NUMBA
+def test_what_cannot_be_traced_runs_as_array_code(folder):
+    def branching(w, grad, *, lr):
+        return w - lr * grad if lr > 0 else w
+
+    def numpys_own(w, grad, *, lr):
+        return w - lr * np.tanh(grad)
+
+    w, grad = (RNG.standard_normal(5000).astype("float32") for _ in range(2))
+    np.testing.assert_array_equal(updated(branching, [w, grad], {"lr": 0.1})[0], w - np.float32(0.1) * grad)
+    with pytest.warns(UserWarning, match="numpys_own runs as array code"):
+        result = updated(numpys_own, [w, grad], {"lr": 0.1})[0]
+    np.testing.assert_array_equal(result, w - np.float32(0.1) * np.tanh(grad))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # told once
+        updated(numpys_own, [w, grad], {"lr": 0.1})
+
+
+@NUMBA
+def test_loops_are_kept_on_disk_one_for_each_rule_and_option(folder):
+    arrays = arrays_for(optim.Momentum.rule, 5000, "float32")
+    for lr in (0.1, 0.2, 3):  # a number may change
+        updated(optim.Momentum.rule, arrays, {**RULES[1][1], "lr": lr})
+    assert len(list(folder.glob("*.py"))) == 1
+    updated(optim.Momentum.rule, arrays, {**RULES[1][1], "nesterov": True})
+    assert len(list(folder.glob("*.py"))) == 2
+    assert list((folder / "__pycache__").glob("*.nbc"))
+    assert not list(folder.glob("*.part"))
+
+
+@NUMBA
+def test_a_changed_file_in_the_cache_is_not_believed(folder):
+    rule, hyper = RULES[0]
+    arrays = arrays_for(rule, 5000, "float32")
+    expected = updated(rule, arrays, hyper)
+    (file,) = folder.glob("*.py")
+    file.write_text(file.read_text().replace("w[i] = ", "w[i] = 0 * "))
+    compiled._loop_for.cache_clear()
+    np.testing.assert_array_equal(updated(rule, arrays, hyper), expected)
+
+
+@NUMBA
+def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path, monkeypatch, folder):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "kernels"))
+    rule, hyper = RULES[5]
+    arrays = arrays_for(rule, 5000, "float32")
+    fast = updated(rule, arrays, hyper)
+    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    np.testing.assert_array_equal(fast, updated(rule, arrays, hyper))
+
+
+def test_a_rule_that_returns_too_little():
+    with pytest.raises(ValueError, match="expected 2 results"):
+        updated(lambda w, grad, velocity: w, [np.ones(3)] * 3, {})
