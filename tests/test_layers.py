@@ -386,3 +386,19 @@ def test_loading_into_layers_of_unknown_width():
     unsized = tn.Sequential(L.Linear(None, 2))
     unsized.load_state_dict(unsized.state_dict())
     assert unsized[0].in_features is None
+
+
+def test_an_array_assigned_to_a_buffer_stays_a_buffer():
+    class Mean(tn.Layer):
+        def __init__(self):
+            self.register_buffer("mean", np.zeros(2, "float32"))
+
+        def forward(self, x):
+            self.mean = np.full(2, 3.0, "float32")
+            return x - self.mean
+
+    layer = Mean()
+    layer(np.ones((1, 2), "float32"))
+    assert layer.state_dict()["mean"].tolist() == [3.0, 3.0]
+    assert [name for name, _ in layer.named_buffers()] == ["mean"]
+    assert isinstance(layer.mean, tn.Tensor)

@@ -204,7 +204,10 @@ def walk(root: Any, path: str = "", above: tuple[int, ...] = (), deep: bool = Tr
         buffers = ()
     for name, item in members:
         inner = f"{path}{name}"
-        if isinstance(item, Parameter) or (name in buffers and isinstance(item, Tensor)):
+        if name in buffers and not isinstance(item, Tensor):
+            item = Tensor(item)  # a plain array was assigned to a buffer: it stays one
+            setattr(root, name, item)
+        if isinstance(item, Parameter) or name in buffers:
             yield inner, item
         elif isinstance(item, Layer):
             yield inner, item
