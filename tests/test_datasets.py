@@ -26,6 +26,7 @@ CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0
 def no_network(monkeypatch, tmp_path):
     """No test sees this machine's own settings, cache or proxies, and none leaves it."""
     monkeypatch.delenv("TINYNET_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
     unreachable = ("http://127.0.0.1:9/first/", "http://127.0.0.1:9/second/")
@@ -494,11 +495,13 @@ def test_a_damaged_file_in_the_cache_is_reported(server, monkeypatch):
 
 
 def test_the_repository_comes_before_the_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(mnist, "REPOSITORY_DATA", tmp_path / "datasets")
+    monkeypatch.setattr(mnist, "REPOSITORY_DATA", tmp_path / "checkout" / "datasets")
     write(tmp_path / "cache" / "tinynet" / "mnist", n=5)
     assert len(MNIST("test")) == 5
-    write(tmp_path / "datasets" / "mnist", n=4)
+    write(tmp_path / "datasets" / "mnist", n=4)  # of the folder one stands in, for a tinynet installed elsewhere
     assert len(MNIST("test")) == 4
+    write(tmp_path / "checkout" / "datasets" / "mnist", n=3)
+    assert len(MNIST("test")) == 3
 
 
 def test_without_files_and_without_network(monkeypatch, tmp_path, pauses):

@@ -82,10 +82,10 @@ class ImageIDX(Dataset):
                 f"{source}: the folder {outer} has no {lacking}, nor has its subfolder {cls.folder}: put them there "
                 f"(from {cls.mirrors[0]}), or give no folder at all to have them downloaded"
             )
-        folder = REPOSITORY_DATA / cls.folder
-        paths, missing = _find(folder, files)
-        if not missing:
-            return folder, paths
+        for folder in (REPOSITORY_DATA / cls.folder, Path("datasets", cls.folder).absolute()):
+            paths, missing = _find(folder, files)
+            if not missing:
+                return folder, paths
         folder = cache_folder() / cls.folder
         missing = _find(folder, files)[1]
         for file in files:
@@ -147,8 +147,9 @@ class MNIST(ImageIDX):
 
     ``split``: ``"train"`` or ``"test"``. ``root``: the folder with the four IDX files (names as published, raw or
     ``.gz``), or one that holds it as ``mnist``. Without ``root`` the environment variable ``TINYNET_DATA`` names such a
-    folder; without that the files are taken from ``datasets/mnist`` of the repository, else from the user's cache
-    folder, where they are downloaded if missing. Nothing is ever downloaded into ``root`` or ``TINYNET_DATA``.
+    folder; without that the files are taken from ``datasets/mnist`` of the repository (where tinynet runs from a checkout)
+    or of the current folder, else from the user's cache folder, where they are downloaded if missing. Nothing is ever
+    downloaded into ``root`` or ``TINYNET_DATA``.
     ``verify``: compare the checksum of a file that has the original number of items; files of other lengths are taken
     as your own selection.
 
