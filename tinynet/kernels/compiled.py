@@ -28,7 +28,12 @@ from .trace import Untraceable, loop_source
 
 def enabled() -> bool:
     """Whether Numba is installed and ``TINYNET_NUMBA`` is not 0."""
-    return os.environ.get("TINYNET_NUMBA", "1") != "0" and importlib.util.find_spec("numba") is not None
+    return os.environ.get("TINYNET_NUMBA", "1") != "0" and _installed()
+
+
+@functools.cache  # looked for once: where it is missing, every look goes through all of sys.path
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
 
 
 def cache_folder() -> Path:
