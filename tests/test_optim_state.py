@@ -470,3 +470,23 @@ def test_of_another_model():
     train(small, optimizer, range(1))
     with pytest.raises(ValueError, match=r"shape \(4, 3\), the parameter \(5, 3\)"):
         optim.Momentum(large).load_state_dict(optimizer.state_dict())
+
+
+def test_a_step_that_fails_changes_nothing():
+    a, b = tn.Parameter(np.ones(3)), tn.Parameter(np.ones(4))
+    optimizer = optim.Adam([("a", a), ("b", b)], lr=0.1)
+    a.grad, b.grad = np.ones(3), np.ones(4)
+    optimizer.step()
+    before = a.data.copy(), optimizer.state_dict()["steps"]
+    b.data = np.ones(5)  # neither its gradient nor its buffers fit any more
+    with pytest.raises(ValueError, match="parameter 'b' has shape"):
+        optimizer.step()
+    np.testing.assert_array_equal(a.data, before[0])
+    b.data = np.ones(4)
+    assert optimizer.state_dict()["steps"] == before[1]
+
+    b.data = np.ones(5)
+    sgd = optim.SGD([("a", a), ("b", b)], lr=0.1)  # no buffers: only the gradient gives it away
+    with pytest.raises(ValueError, match=r"parameter 'b' has shape \(5,\), its gradient \(4,\)"):
+        sgd.step()
+    np.testing.assert_array_equal(a.data, before[0])

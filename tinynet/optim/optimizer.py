@@ -11,7 +11,7 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -121,29 +121,41 @@ class Optimizer:
         return group
 
     def step(self) -> None:
-        """Update every parameter that has a gradient, in place. Gradients are left as they are."""
-        for group in self.param_groups:
-            _check_hyper(type(self).__name__, group)
-            names, plain = self.variant(group)
-            rule = _full_rule(plain, bool(group["weight_decay"]), group["maximize"])
-            wanted, wants_step = _keywords(plain)
-            values = self.hyper(group)
-            if not set(wanted) <= values.keys():
-                raise TypeError(f"{type(self).__name__}: rule names {min(set(wanted) - values.keys())!r}, defaults does not")
-            hyper = {name: values[name] for name in wanted}
-            if group["weight_decay"]:
-                hyper["weight_decay"] = group["weight_decay"]
-            for p in group["params"]:
-                if p.grad is None or not p.requires_grad:
-                    continue
-                if not is_array(p.data):  # arithmetic on an array without axes gives a NumPy scalar
-                    p.data = np.asarray(p.data)
-                name = self._names[p]
-                buffers = self._state(name, p, names)
-                self._steps[name] = self._steps.get(name, 0) + 1
-                if wants_step:
-                    hyper["step"] = self._steps[name]
-                update(rule, p.data, p.grad.data, {b: buffers[b] for b in names}, hyper)
+        """Update every parameter that has a gradient, in place. Gradients are left as they are.
+
+        Raises ``ValueError`` naming the parameter where its gradient or a buffer has another shape, or a
+        hyper-parameter that is out of range; nothing is changed then.
+        """
+        work = [one for group in self.param_groups for one in self._work(group)]
+        for name, rule, w, grad, buffers, hyper in work:
+            self._steps[name] = self._steps.get(name, 0) + 1
+            if "step" in hyper:
+                hyper = {**hyper, "step": self._steps[name]}
+            update(rule, w, grad, buffers, hyper)
+
+    def _work(self, group: dict[str, Any]) -> Iterator[tuple]:
+        """What a step has to do for a group, checked: name, rule, weight, gradient, buffers, hyper-parameters of each."""
+        owner = type(self).__name__
+        _check_hyper(owner, group)
+        names, plain = self.variant(group)
+        values = {**self.hyper(group), "step": 0}
+        wanted = _keywords(plain)
+        if not values.keys() >= set(wanted):
+            raise TypeError(f"{owner}: rule names {min(set(wanted) - values.keys())!r}, defaults does not")
+        hyper = {name: values[name] for name in wanted}
+        if group["weight_decay"]:
+            hyper["weight_decay"] = group["weight_decay"]
+        rule = _full_rule(plain, bool(group["weight_decay"]), group["maximize"])
+        for p in group["params"]:
+            if p.grad is None or not p.requires_grad:
+                continue
+            if not is_array(p.data):  # arithmetic on an array without axes gives a NumPy scalar
+                p.data = np.asarray(p.data)
+            name = self._names[p]
+            state = self._state(name, p, names)
+            if p.grad.shape != p.shape:
+                raise ValueError(f"{owner}: parameter {name!r} has shape {p.shape}, its gradient {p.grad.shape}")
+            yield name, rule, p.data, p.grad.data, {b: state[b] for b in names}, hyper
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -294,10 +306,9 @@ def _check_hyper(owner: str, entries: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _keywords(rule: Callable) -> tuple[list[str], bool]:
-    """The hyper-parameters that a rule names, and whether it also names ``step``."""
-    names = [p.name for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return [n for n in names if n != "step"], "step" in names
+def _keywords(rule: Callable) -> tuple[str, ...]:
+    """The hyper-parameters that a rule names, ``step`` among them where it wants the step count."""
+    return tuple(p.name for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY)
 
 
 @functools.cache  # one function for a rule and its options, so that what is compiled for it is found again
