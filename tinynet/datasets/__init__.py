@@ -2,5 +2,6 @@
 
 from .idx import DatasetError, read_idx
 from .mnist import MNIST
+from .toys import Blobs, Spiral, TwoMoons
 
-__all__ = ["MNIST", "DatasetError", "read_idx"]
+__all__ = ["MNIST", "Blobs", "DatasetError", "Spiral", "TwoMoons", "read_idx"]
