@@ -209,8 +209,7 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
                 node._inputs, node._keywords = None, NONE
     finally:
         mode.now = outer
-    if inner:
-        grads.update(inner)
+    grads.update(inner)
     return grads
 
 

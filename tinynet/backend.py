@@ -1,8 +1,8 @@
-"""Devices: which array module an array belongs to, transfers, and the random streams.
+"""Where things live: devices and their array modules, transfers, the random streams, the user's cache folder.
 
 The one idea: an array knows where it lives. Nothing above this file holds a global array module; an op asks
 ``array_module(x)`` once, or uses operators and methods that NumPy's and CuPy's arrays share. Data crosses between devices
-only through ``to_device``, which only ``Tensor.to``, ``Layer.to`` and the loader call.
+only through ``to_device``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import zlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -114,18 +115,21 @@ class device:
 
 def is_array(x: object) -> bool:
     """True for a NumPy or CuPy array (not for NumPy scalars, Tensors or lists)."""
-    return type(x) is np.ndarray or isinstance(x, np.ndarray) or array_module(x) is not np
+    return isinstance(x, np.ndarray) or array_module(x) is not np
 
 
-def array_module(x: Any) -> Any:
-    """The module whose array ``x`` is: ``numpy`` or ``cupy``. Numbers and NumPy scalars belong to ``numpy``.
+def array_module(*operands: Any) -> Any:
+    """The module of the first array among the operands: ``numpy`` or ``cupy``. Numbers and NumPy scalars are no arrays.
 
     Where nobody has imported CuPy, nothing can be an array of its; so it is never imported to find that out.
     """
-    if isinstance(x, np.ndarray):
-        return np
     cupy = sys.modules.get("cupy")
-    return cupy if cupy is not None and isinstance(x, cupy.ndarray) else np
+    for x in operands:
+        if isinstance(x, np.ndarray):
+            return np
+        if cupy is not None and isinstance(x, cupy.ndarray):
+            return cupy
+    return np
 
 
 def device_of(x: Any) -> str:
@@ -144,6 +148,16 @@ def to_device(x: Any, name: str) -> Any:
         return gpu_module().asnumpy(x)
     with gpu_module().cuda.Device(int(name[5:] or 0)):
         return gpu_module().asarray(x)
+
+
+# ----------------------------------------------------------------------------------------------------------- files
+
+
+def cache_folder() -> Path:
+    """The user's folder for what tinynet downloads and compiles: ``tinynet`` in the place this system has for caches."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "tinynet"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinynet"
 
 
 # ---------------------------------------------------------------------------------------------------------- random

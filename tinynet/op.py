@@ -21,9 +21,14 @@ FLOAT32 = np.dtype(np.float32)
 OPS: dict[str, Op] = {}  # every op by "module.name": what the tests enumerate
 
 
+def data_of(x: Any) -> Any:
+    """The array behind a Tensor; an array (or whatever else) as it is. For rules, which meet both."""
+    return x.data if isinstance(x, Tensor) else x
+
+
 def module_of(x: Any) -> Any:
-    """The array module behind an array or a Tensor, for rules, which meet both."""
-    return array_module(x.data if isinstance(x, Tensor) else x)
+    """The array module behind an array or a Tensor."""
+    return array_module(data_of(x))
 
 
 class _OneForAll:

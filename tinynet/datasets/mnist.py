@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from ..backend import cache_folder
 from ..data import Dataset
 from .idx import DatasetError, parse_idx, read_bytes
 
@@ -130,13 +130,6 @@ def _read(file: IDXFile, path: Path, verify: bool) -> np.ndarray:
                 f"{found}, expected {file.sha256}: replace the damaged file, or pass verify=False to use it as it is"
             )
     return array
-
-
-def cache_folder() -> Path:
-    """The user's folder for downloaded data sets: ``tinynet`` in the place this system has for caches."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "tinynet"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinynet"
 
 
 class MNIST(ImageIDX):

@@ -12,6 +12,7 @@ from ..op import forward_of, op
 from ..tensor import Tensor
 from .elementwise import abs, erf, exp, mul, square, tanh, where
 from .joining import split
+from .reduce import finite_top
 from .shape import arraylike, in_bounds
 
 # ------------------------------------------------------------------------------------------------ the ReLU family
@@ -146,17 +147,10 @@ def glu(x, axis=-1) -> Tensor:
 # ---------------------------------------------------------------------------------------------- the softmax family
 
 
-def _shifted(x, axis):
-    """x less its largest element along ``axis``, which an overflow of exp cannot survive; nothing where that is infinite."""
-    xp = array_module(x)
-    top = x.max(axis=axis, keepdims=True)
-    return x - xp.where(xp.isfinite(top), top, 0)
-
-
 @op(lambda g, y, x, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)))
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along ``axis``, without overflow: each line's largest element is subtracted first."""
-    e = array_module(x).exp(_shifted(x, axis))
+    e = array_module(x).exp(x - finite_top(x, axis))
     return e / e.sum(axis=axis, keepdims=True)
 
 
@@ -164,5 +158,5 @@ def softmax(x, axis=-1):
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along ``axis``, exact where softmax would round to 0."""
     xp = array_module(x)
-    x = _shifted(x, axis)
+    x = x - finite_top(x, axis)
     return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))

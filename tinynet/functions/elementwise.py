@@ -186,7 +186,7 @@ def tanh(x):
 @op(None, lambda g, y, c, a, b: where(c, g, 0), lambda g, y, c, a, b: where(c, 0, g))
 def where(condition, a, b):
     """a where ``condition`` is true, b elsewhere; all three broadcast."""
-    return array_module(condition if hasattr(condition, "dtype") else a if hasattr(a, "dtype") else b).where(condition, a, b)
+    return array_module(condition, a, b).where(condition, a, b)
 
 
 def _to_larger(g, a, b):
@@ -197,13 +197,13 @@ def _to_larger(g, a, b):
 @op(lambda g, y, a, b: _to_larger(g, a, b), lambda g, y, a, b: _to_larger(g, b, a))
 def maximum(a, b):
     """The larger of a and b; NaN where either is. Where they are equal, each gets half of the gradient."""
-    return array_module(a if hasattr(a, "dtype") else b).maximum(a, b)
+    return array_module(a, b).maximum(a, b)
 
 
 @op(lambda g, y, a, b: _to_larger(g, b, a), lambda g, y, a, b: _to_larger(g, a, b))
 def minimum(a, b):
     """The smaller of a and b; NaN where either is. Where they are equal, each gets half of the gradient."""
-    return array_module(a if hasattr(a, "dtype") else b).minimum(a, b)
+    return array_module(a, b).minimum(a, b)
 
 
 def _inside(x, a_min, a_max):
@@ -274,13 +274,13 @@ def greater_equal(a, b):
 @op(None, None)
 def logical_and(a, b):
     """a and b, element by element, as booleans; ``a & b`` on Tensors."""
-    return array_module(a if hasattr(a, "dtype") else b).logical_and(a, b)
+    return array_module(a, b).logical_and(a, b)
 
 
 @op(None, None)
 def logical_or(a, b):
     """a or b, element by element, as booleans; ``a | b`` on Tensors."""
-    return array_module(a if hasattr(a, "dtype") else b).logical_or(a, b)
+    return array_module(a, b).logical_or(a, b)
 
 
 @op(None)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module, is_array
-from ..op import module_of, op
+from ..op import data_of, module_of, op
 from ..tensor import Tensor
 from .shape import arraylike, in_bounds, moveaxis, reshape
 
@@ -43,7 +43,7 @@ def getitem(x, index) -> Tensor:
     """``x[index]`` by integers, slices, None, ..., integer and boolean arrays or Tensors, as in NumPy."""
 
     def plain(part):
-        part = part.data if isinstance(part, Tensor) else part
+        part = data_of(part)
         return np.asarray(part, dtype=None if part else int) if isinstance(part, list) else part  # [] picks nothing
 
     return _getitem(x, index=tuple([plain(p) for p in index]) if isinstance(index, tuple) else plain(index))
@@ -62,15 +62,13 @@ def take(x, indices, axis=None) -> Tensor:
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     if not isinstance(indices, (int, np.integer)):
-        indices = arraylike(indices)
-        indices = indices.data if isinstance(indices, Tensor) else indices
+        indices = data_of(arraylike(indices))
     return _getitem(x, index=_along(in_bounds(axis, x.ndim, "take"), indices))
 
 
 def take_along_axis(x, indices, axis) -> Tensor:
     """For each position of ``indices`` (as many axes as x) the element of x with that index along ``axis``."""
-    x, indices = arraylike(x), arraylike(indices)
-    indices = indices.data if isinstance(indices, Tensor) else indices
+    x, indices = arraylike(x), data_of(arraylike(indices))
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     if indices.ndim != x.ndim:
@@ -91,18 +89,24 @@ def diagonal(x, offset=0, axis1=0, axis2=1) -> Tensor:
 
 
 @op(None)
-def one_hot(ids, num_classes, dtype=np.float32):
+def rows_of_ones(ids, num_classes, dtype):
+    """``one_hot`` of ids that have been checked: for the rules of the losses, whose forwards do that."""
+    return (ids[..., None] == array_module(ids).arange(num_classes)).astype(dtype)
+
+
+def one_hot(ids, num_classes, dtype=np.float32) -> Tensor:
     """For each integer id a row of zeros with a 1 at that place: shape ``(*ids.shape, num_classes)``.
 
     IndexError for an id outside [0, num_classes).
     """
-    xp = array_module(ids)
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"one_hot: ids must be integers, got {ids.dtype}")
-    wrong = (ids < 0) | (ids >= num_classes)
+    ids = arraylike(ids)
+    plain = data_of(ids)
+    if plain.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: ids must be integers, got {plain.dtype}")
+    wrong = (plain < 0) | (plain >= num_classes)
     if wrong.any():
-        raise IndexError(f"one_hot: id {int(ids[wrong][0])} is outside [0, {num_classes})")
-    return (ids[..., None] == xp.arange(num_classes)).astype(dtype)
+        raise IndexError(f"one_hot: id {int(plain[wrong][0])} is outside [0, {num_classes})")
+    return rows_of_ones(ids, num_classes, dtype)
 
 
 # -------------------------------------------------------------------------------------------------------- sorting

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from ..op import forward_of, op
+from ..op import data_of, forward_of, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
 from .elementwise import square, where
-from .indexing import one_hot
+from .indexing import rows_of_ones
 from .shape import arraylike, arraylikes, expand_dims, moveaxis, reshape
 
 
@@ -49,13 +49,13 @@ def _pick(x, ids):
     return x[array_module(x).arange(len(ids)), ids]
 
 
-@op(lambda g, y, x, ids: g[:, None] * (softmax(x) - one_hot(ids, x.shape[1], x.dtype)), None)
+@op(lambda g, y, x, ids: g[:, None] * (softmax(x) - rows_of_ones(ids, x.shape[1], x.dtype)), None)
 def _cross_entropy(x, ids):
     """-log(softmax(x))[i, ids[i]] in one pass; the softmax in its gradient is cheaper to compute again than to keep."""
     return -_pick(forward_of(log_softmax)(x), ids)
 
 
-@op(lambda g, y, x, ids: -g[:, None] * one_hot(ids, x.shape[1], x.dtype), None)
+@op(lambda g, y, x, ids: -g[:, None] * rows_of_ones(ids, x.shape[1], x.dtype), None)
 def _nll(x, ids):
     return -_pick(x, ids)
 
@@ -67,7 +67,7 @@ def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, An
         raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")
     if targets.shape != expected:
         raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {scores.shape}")
-    ids = targets.data if isinstance(targets, Tensor) else targets
+    ids = data_of(targets)
     ignored = ids == ignore_index
     if ignored.any():
         ids = array_module(ids).where(ignored, 0, ids)
@@ -92,7 +92,7 @@ def _class_weights(name: str, weight, scores, dtype) -> Any:
     weight = Tensor(weight, dtype) if isinstance(weight, (list, tuple)) else arraylike(weight)
     if weight.shape != (scores.shape[1],):
         raise ValueError(f"{name}: weight has shape {weight.shape}, expected ({scores.shape[1]},), one for each class")
-    return (weight.data if isinstance(weight, Tensor) else weight).astype(dtype)
+    return data_of(weight).astype(dtype)
 
 
 def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
@@ -120,7 +120,7 @@ def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction,
 
 
 def _batch(name: str, scores, targets) -> tuple[Any, Any]:
-    """Scores and targets as arrays with a batch axis."""
+    """Scores, which need a class axis, and targets as Tensors."""
     scores, targets = arraylikes((scores, targets))
     if scores.ndim == 0:
         raise ValueError(f"{name}: scores need a class axis, (N, C) or (N, C, ...); got a single number")

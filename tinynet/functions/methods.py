@@ -13,7 +13,7 @@ import numpy as np
 
 from ..autograd import backward
 from ..backend import device_of, is_array, to_device
-from ..op import op
+from ..op import data_of, op
 from ..tensor import Tensor
 from . import activation, elementwise, indexing, joining, linalg, reduce, shape
 
@@ -71,7 +71,7 @@ def _by_numbers(function: Callable) -> Callable:
     return method
 
 
-@op(lambda g, y, x, device: _move(g, device_of(x.data if isinstance(x, Tensor) else x)))
+@op(lambda g, y, x, device: _move(g, device_of(data_of(x))))
 def _move(x, device):
     return to_device(x, device)
 
@@ -93,7 +93,6 @@ OTHERS: dict[str, Any] = {
     "__abs__": elementwise.abs,
     "__invert__": elementwise.logical_not,
     "__getitem__": indexing.getitem,
-    "__hash__": object.__hash__,  # with == elementwise; as a key a Tensor is itself
     "reshape": _by_numbers(shape.reshape),
     "transpose": _transposed,
     "T": property(shape.transpose),

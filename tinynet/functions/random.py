@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..backend import device_of, stream, to_device
+from ..op import data_of
 from ..tensor import Tensor
 from .elementwise import mul
 from .shape import arraylike
@@ -20,4 +21,4 @@ def dropout(x, p=0.5, training=True) -> Tensor:
         return x
     keep = stream("dropout").random(x.shape, dtype="float32") >= p
     mask = keep.astype(x.dtype if x.dtype.kind == "f" else "float32") * (1 / (1 - float(p)) if p < 1 else 0.0)
-    return mul(x, to_device(mask, device_of(x.data if isinstance(x, Tensor) else x)))
+    return mul(x, to_device(mask, device_of(data_of(x))))

@@ -100,6 +100,13 @@ def _logsumexp_rule(g, y, x, axis, keepdims):
     return _restore(g, x, axis) * exp(x - y)
 
 
+def finite_top(x, axis):
+    """The largest element over ``axis`` (kept), 0 where that is infinite: what is taken from x before exp can overflow."""
+    xp = array_module(x)
+    top = x.max(axis=axis, keepdims=True)
+    return xp.where(xp.isfinite(top), top, 0)
+
+
 @op(_logsumexp_rule)
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))) over ``axis`` without overflow: the largest element is taken out first, line by line.
@@ -107,10 +114,9 @@ def logsumexp(x, axis=None, keepdims=False):
     -inf where all elements are, inf where one is.
     """
     xp = array_module(x)
-    top = x.max(axis=axis, keepdims=True)
-    shift = xp.where(xp.isfinite(top), top, 0)
-    total = xp.exp(x - shift).sum(axis=axis, keepdims=True)
-    y = xp.log(xp.where(total == 0, 1, total)) + xp.where(total == 0, top, shift)
+    top = finite_top(x, axis)
+    total = xp.exp(x - top).sum(axis=axis, keepdims=True)
+    y = xp.where(total == 0, -np.inf, xp.log(xp.where(total == 0, 1, total)) + top)
     return y if keepdims else y.squeeze(axis)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import cache_folder
 from .trace import Untraceable, loop_source
 
 
@@ -36,12 +37,9 @@ def _installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def cache_folder() -> Path:
-    """Where loops are kept: ``TINYNET_CACHE``, else the user's cache folder."""
-    if "TINYNET_CACHE" in os.environ:
-        return Path(os.environ["TINYNET_CACHE"])
-    base = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tinynet" / "kernels"
+def loops_folder() -> Path:
+    """Where loops are kept: ``TINYNET_CACHE``, else in the user's cache folder."""
+    return Path(os.environ["TINYNET_CACHE"]) if "TINYNET_CACHE" in os.environ else cache_folder() / "kernels"
 
 
 def loop_for(rule: Callable, names: list[str], hyper: dict[str, Any], dtype: np.dtype) -> Callable | None:
@@ -92,7 +90,7 @@ def _module(source: str) -> ModuleType:
     name = f"tinynet_loop_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     path: Path | None = None
     try:
-        path = cache_folder() / f"{name}.py"
+        path = loops_folder() / f"{name}.py"
         if not path.is_file() or path.read_text() != source:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}.part")

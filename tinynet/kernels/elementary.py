@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import array_module, is_array
+from ..backend import array_module
 
 
 def _module(*operands: Any) -> Any:
@@ -16,7 +16,7 @@ def _module(*operands: Any) -> Any:
     for x in operands:
         if hasattr(x, "elementary"):
             return x.elementary
-    return array_module(next((x for x in operands if is_array(x)), 0.0))
+    return array_module(*operands)
 
 
 def sqrt(x: Any) -> Any:

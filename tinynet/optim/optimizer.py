@@ -19,6 +19,8 @@ import numpy as np
 from ..backend import array_module, device_of, is_array, to_device
 from ..kernels import update
 
+FOR_ALL = {"weight_decay": 0.0, "maximize": False}  # the hyper-parameters that every optimizer has besides its own
+
 
 class Optimizer:
     """The base of every optimizer; a subclass states ``buffers``, ``defaults`` and ``rule``.
@@ -57,14 +59,14 @@ class Optimizer:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "__init__" not in vars(cls):  # help() and editors see the hyper-parameters by name
-            entries = {"params": inspect.Parameter.empty, **cls.defaults, "weight_decay": 0.0, "maximize": False}
+            entries = {"params": inspect.Parameter.empty, **cls.defaults, **FOR_ALL}
             kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
             cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
                 [inspect.Parameter(name, kind, default=value) for name, value in entries.items()]
             )
 
     def __init__(self, params: Any, *hyper: Any, **keywords: Any):
-        names = [*self.defaults, "weight_decay", "maximize"]
+        names = [*self.defaults, *FOR_ALL]
         if len(hyper) > len(names):
             raise TypeError(f"{type(self).__name__}: takes params and {len(names)} hyper-parameters, got {len(hyper)}")
         given = dict(zip(names, hyper, strict=False))
@@ -73,7 +75,7 @@ class Optimizer:
                 problem = "twice" if name in given else f"unknown; there are {', '.join(names)}"
                 raise TypeError(f"{type(self).__name__}: hyper-parameter {name!r} is {problem}")
             given[name] = value
-        base = {**self.defaults, "weight_decay": 0.0, "maximize": False, **given}
+        base = {**self.defaults, **FOR_ALL, **given}
         self._buffers: dict[str, dict[str, Any]] = {}
         self._steps: dict[str, int] = {}
         self._names: dict[Any, str] = {}  # by the Parameter itself
@@ -85,8 +87,8 @@ class Optimizer:
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Optimize more parameters: ``{"params": ..., "lr": ...}``, with the defaults for what is not given."""
         owner = type(self).__name__
-        entries = {**self.defaults, "weight_decay": 0.0, "maximize": False, **group}
-        odd = entries.keys() - self.defaults.keys() - {"params", "weight_decay", "maximize"}
+        entries = {**self.defaults, **FOR_ALL, **group}
+        odd = entries.keys() - self.defaults.keys() - FOR_ALL.keys() - {"params"}
         if odd:
             raise TypeError(f"{owner}: a group has the unknown hyper-parameter {min(odd)!r}")
         _check_hyper(owner, entries)
@@ -181,13 +183,13 @@ class Optimizer:
         state = self._buffers.setdefault(name, {})
         for b in buffers:
             held = state.get(b)
-            if held is None or held.shape != p.shape:
-                if held is not None:
-                    raise ValueError(
-                        f"{type(self).__name__}: parameter {name!r} has shape {p.shape} now, its {b!r} {held.shape}; "
-                        "make a new optimizer after a change of shape"
-                    )
+            if held is None:
                 state[b] = array_module(p.data).zeros(p.shape, p.dtype)
+            elif held.shape != p.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: parameter {name!r} has shape {p.shape} now, its {b!r} {held.shape}; "
+                    "make a new optimizer after a change of shape"
+                )
             elif held.dtype != p.dtype or device_of(held) != p.device:
                 state[b] = to_device(held, p.device).astype(p.dtype)
         return state
@@ -223,9 +225,9 @@ class Optimizer:
         groups = [[self._names[p] for p in g["params"]] for g in self.param_groups]
         if saved != groups:
             raise ValueError(f"{owner}: the saved state is for the parameters {saved}, this optimizer has {groups}")
-        fresh = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
+        fresh = [_without_params(g) for g in state["groups"]]
         for entries, group in zip(fresh, self.param_groups, strict=True):
-            if entries.keys() != group.keys() - {"params"}:
+            if entries.keys() != _without_params(group).keys():
                 raise ValueError(f"{owner}: the saved hyper-parameters are {sorted(entries)}, not those of {owner}")
             _check_hyper(owner, entries)
         buffers, steps = dict(state["buffers"]), {name: int(n) for name, n in state["steps"].items()}
@@ -245,13 +247,18 @@ class Optimizer:
 
     def __repr__(self) -> str:
         lines = [
-            f"  group {i}: {len(g['params'])} parameters, " + ", ".join(f"{k}={v}" for k, v in g.items() if k != "params")
+            f"  group {i}: {len(g['params'])} parameters, " + ", ".join(f"{k}={v}" for k, v in _without_params(g).items())
             for i, g in enumerate(self.param_groups)
         ]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
 # ------------------------------------------------------------------------------------------------------------ helpers
+
+
+def _without_params(group: dict[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of a group."""
+    return {name: value for name, value in group.items() if name != "params"}
 
 
 def _groups(params: Any) -> list[dict[str, Any]]:
