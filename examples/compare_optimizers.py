@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 from pictures import comparison_picture, draw, smoothed
-from train_mnist import OPTIMIZERS, digits, network, whole_number
+from train_mnist import OPTIMIZERS, common_options, digits, network
 
 import tinynet as tn
 
@@ -59,12 +59,7 @@ def table(results: dict[str, tuple[tn.History, Losses]]) -> str:
 def main(argv: list[str] | None = None) -> dict[str, tuple[tn.History, Losses]]:
     """Compare as the command line says; returns each optimizer's history and losses."""
     parser = argparse.ArgumentParser(description="Compare four optimizers on MNIST from one start, batch for batch.")
-    add = parser.add_argument
-    add("--epochs", type=whole_number, default=5, metavar="N", help="passes over the images (default: %(default)s)")
-    add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")
-    add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
-    add("--seed", type=int, default=0, help="of the first weights and the order of the images (default: %(default)s)")
-    add("--plot", default="out/compare_optimizers.png", metavar="PATH", help="where the picture goes (default: %(default)s)")
+    common_options(parser, epochs=5, plot="out/compare_optimizers.png")
     args = parser.parse_args(argv)
 
     results = compare(digits("train", args.limit), digits("test"), args.epochs, args.batch_size, args.seed)

@@ -73,6 +73,16 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def common_options(parser: argparse.ArgumentParser, epochs: int, plot: str) -> None:
+    """The options that ``compare_optimizers.py`` has, too, with its own defaults for two of them."""
+    add = parser.add_argument
+    add("--epochs", type=whole_number, default=epochs, metavar="N", help="passes over the images (default: %(default)s)")
+    add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")
+    add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
+    add("--seed", type=int, default=0, help="of the first weights and the order of the images (default: %(default)s)")
+    add("--plot", default=plot, metavar="PATH", help="where the picture goes (default: %(default)s)")
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     rates = ", ".join(f"{name} {lr}" for name, (_, lr) in OPTIMIZERS.items())
@@ -80,15 +90,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--optimizer", choices=OPTIMIZERS, default="adam", help="the update rule (default: %(default)s)")
     add("--lr", type=float, help=f"learning rate, falling along a cosine (default: {rates})")
-    add("--epochs", type=whole_number, default=8, metavar="N", help="passes over the images (default: %(default)s)")
-    add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")
     add("--hidden", type=whole_number, nargs="*", default=[256, 128], metavar="N",
         help="widths of the hidden layers, none for a linear model (default: 256 128)")  # fmt: skip
-    add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
     add("--device", help="cpu, cuda or cuda:N (default: the environment variable TINYNET_DEVICE, else cpu)")
-    add("--seed", type=int, default=0, help="of the first weights and the order of the images (default: %(default)s)")
     add("--save", metavar="PATH", help="save the trained weights here, as safetensors (default: not saved)")
-    add("--plot", default="out/train_mnist.png", metavar="PATH", help="where the picture goes (default: %(default)s)")
+    common_options(parser, epochs=8, plot="out/train_mnist.png")
     return parser.parse_args(argv)
 
 
