@@ -661,9 +661,9 @@ def test_the_thread_has_the_consumers_default_device(arrays, elsewhere, monkeypa
 
 
 def test_a_gpu():
-    cupy = pytest.importorskip("cupy")
+    cupy = pytest.importorskip("cupy", reason="only a real GPU shows it: pip install 'tinynet[cuda12]' or '[cuda13]'")
     if not cupy.cuda.is_available():
-        pytest.skip("no GPU")
+        pytest.skip("CuPy is installed, but this machine has no GPU")
     from tinynet.backend import device
 
     x = np.arange(N * 2, dtype=np.float32).reshape(N, 2)

@@ -50,7 +50,7 @@ def is_png(path):
 
 
 def test_train_mnist_tells_draws_and_saves(example, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
     train_mnist = example("train_mnist")
     options = "--limit 3000 --epochs 2 --batch-size 50 --hidden 32 16 --save new/digits.safetensors --plot curves/a.png"
     history = main(train_mnist, options)
@@ -95,7 +95,7 @@ def test_the_seed_decides_the_numbers(example, no_matplotlib):
 
 
 def test_no_hidden_layer_and_one_short_epoch(example, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
     main(example("train_mnist"), "--limit 100 --epochs 1 --lr 0.01 --hidden")
     assert "784-10 network, Adam at 0.01, 100 images" in capsys.readouterr().out
     assert is_png(tmp_path / "out/train_mnist.png")
@@ -105,7 +105,7 @@ def test_no_hidden_layer_and_one_short_epoch(example, tmp_path, capsys):
 
 
 def test_compare_optimizers_starts_them_all_alike(example, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
     results = main(example("compare_optimizers"), "--limit 3000 --epochs 2 --batch-size 100")
     assert list(results) == ["SGD", "Momentum", "RMSprop", "Adam"]
     assert len({losses[0] for _, losses in results.values()}) == 1  # one start, one first batch
