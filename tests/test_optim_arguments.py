@@ -200,3 +200,70 @@ def test_a_rule_that_names_what_has_no_default():
     p.grad = [1.0]
     with pytest.raises((TypeError, ValueError), match=r"Broken.*'rho'"):
         Broken([p]).step()
+
+
+class Decoupled(optim.Optimizer):
+    """A rule that shrinks the weight itself, with a buffer that starts at 1 and a rate that follows from the step."""
+
+    buffers = ("size",)
+    defaults = {"lr": 0.5, "rho": 0.5, "weight_decay": 0.25}
+    ranges = {"rho": "(0, 1]"}
+
+    def initial(self, buffer, group):
+        return 1.0
+
+    def hyper(self, group, step):
+        return {**group, "rate": group["lr"] / step}
+
+    @staticmethod
+    def rule(w, grad, size, *, rate, rho, weight_decay):
+        size = rho * size + (1 - rho) * optim.abs(grad)
+        return w - rate * weight_decay * w - rate * grad / size, size
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+def test_a_rule_that_names_weight_decay_does_it_itself(size):
+    p = tn.Parameter(np.full(size, 4.0))
+    optimizer = Decoupled([p])
+    np.testing.assert_array_equal(optimizer.state(p)["size"], 1.0)
+    for w, s in ((4 - 0.5 * 0.25 * 4 - 0.5 * 3 / 2, 2.0), (2.75 - 0.25 * 0.25 * 2.75 - 0.25 * 3 / 2.5, 2.5)):
+        p.grad = np.full(size, 3.0)
+        optimizer.step()
+        np.testing.assert_allclose(p.data, w, rtol=1e-6)
+        np.testing.assert_array_equal(optimizer.state(p)["size"], s)
+    fresh = Decoupled([tn.Parameter(np.full(size, 4.0))], maximize=True, weight_decay=0.0)
+    fresh.load_state_dict(optimizer.state_dict())
+    assert fresh.state_dict()["groups"] == optimizer.state_dict()["groups"]
+    assert list(inspect.signature(Decoupled).parameters) == ["params", "lr", "rho", "weight_decay", "maximize"]
+
+
+def test_hyper_parameters_are_computed_once_a_step():
+    asked = []
+
+    class Counting(optim.SGD):
+        def hyper(self, group, step):
+            asked.append(step)
+            return group
+
+    a, b, late = (parameter(1.0) for _ in range(3))
+    optimizer = Counting([a, b, late])
+    a.grad = b.grad = [1.0]
+    optimizer.step()
+    late.grad = [1.0]
+    optimizer.step()
+    assert asked == [1, 2, 1]
+
+
+@pytest.mark.parametrize("rho", [0.0, 1.5, float("nan"), None, "0.5"])
+def test_ranges_of_ones_own(rho):
+    with pytest.raises(ValueError, match=r"Decoupled: rho is .*, expected a number in \(0, 1\]"):
+        Decoupled([parameter(1.0)], rho=rho)
+    Decoupled([parameter(1.0)], rho=1)
+
+
+def test_a_range_that_is_none():
+    class Broken(optim.SGD):
+        ranges = {"lr": "positive"}
+
+    with pytest.raises(ValueError, match="ranges: 'positive' is no range such as"):
+        Broken([parameter(1.0)])

@@ -7,10 +7,8 @@ for yours.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,17 +16,20 @@ import numpy as np
 
 from ..backend import array_module, device_of, is_array, to_device
 from ..kernels import update
+from .hyper import DECAY, checked, full_rule, keywords
 
 FOR_ALL = {"weight_decay": 0.0, "maximize": False}  # the hyper-parameters that every optimizer has besides its own
 
 
 class Optimizer:
-    """The base of every optimizer; a subclass states ``buffers``, ``defaults`` and ``rule``.
+    """The base of every optimizer; a subclass states ``buffers``, ``defaults`` and ``rule``, and where needed ``ranges``.
 
     ``params``: Parameters, ``(name, Parameter)`` pairs, a Layer, or a list of groups
     ``{"params": ..., "lr": ..., ...}`` whose other entries override the defaults for that group. The rest are keywords, with
     ``weight_decay`` (coupled: ``grad + weight_decay * w`` takes the gradient's place) and ``maximize`` (the gradient's
-    sign is turned) for every optimizer.
+    sign is turned) for every optimizer. A rule that itself names ``weight_decay`` gets it as a hyper-parameter, and nothing
+    is added to its gradient: so a *decoupled* decay is written. ``ranges`` gives the valid values of hyper-parameters that
+    are not named like the common ones: ``{"rho": "[0, 1]"}``.
 
     Parameters without a gradient, or frozen, are left alone in a step, and their step count stands still.
     State is kept and saved by name: that of the Layer, or of the pairs; a bare list of Parameters gets their numbers.
@@ -54,19 +55,20 @@ class Optimizer:
 
     buffers: tuple[str, ...] = ()
     defaults: dict[str, Any] = {}
+    ranges: dict[str, str] = {}
     rule: Callable[..., Any]
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "__init__" not in vars(cls):  # help() and editors see the hyper-parameters by name
-            entries = {"params": inspect.Parameter.empty, **cls.defaults, **FOR_ALL}
+            entries = {"params": inspect.Parameter.empty, **cls.defaults, **FOR_ALL, **cls.defaults}
             kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
             cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
                 [inspect.Parameter(name, kind, default=value) for name, value in entries.items()]
             )
 
     def __init__(self, params: Any, *hyper: Any, **keywords: Any):
-        names = [*self.defaults, *FOR_ALL]
+        names = list({**self.defaults, **FOR_ALL})
         if len(hyper) > len(names):
             raise TypeError(f"{type(self).__name__}: takes params and {len(names)} hyper-parameters, got {len(hyper)}")
         given = dict(zip(names, hyper, strict=False))
@@ -75,23 +77,23 @@ class Optimizer:
                 problem = "twice" if name in given else f"unknown; there are {', '.join(names)}"
                 raise TypeError(f"{type(self).__name__}: hyper-parameter {name!r} is {problem}")
             given[name] = value
-        base = {**self.defaults, **FOR_ALL, **given}
+        base = {**FOR_ALL, **self.defaults, **given}
         self._buffers: dict[str, dict[str, Any]] = {}
         self._steps: dict[str, int] = {}
         self._names: dict[Any, str] = {}  # by the Parameter itself
         self.param_groups: list[dict[str, Any]] = []
-        _check_hyper(type(self).__name__, base)
+        self._check(base)
         for group in _groups(params):
             self.add_param_group({**base, **group})
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Optimize more parameters: ``{"params": ..., "lr": ...}``, with the defaults for what is not given."""
         owner = type(self).__name__
-        entries = {**self.defaults, **FOR_ALL, **group}
+        entries = {**self.defaults, **FOR_ALL, **self.defaults, **group}
         odd = entries.keys() - self.defaults.keys() - FOR_ALL.keys() - {"params"}
         if odd:
             raise TypeError(f"{owner}: a group has the unknown hyper-parameter {min(odd)!r}")
-        _check_hyper(owner, entries)
+        self._check(entries)
         if "params" not in entries:
             raise ValueError(f"{owner}: a group without 'params'")
         named = _named(entries["params"], len(self._names))
@@ -118,9 +120,20 @@ class Optimizer:
         """The buffers and the rule for a group; an optimizer whose options change them overrides this."""
         return self.buffers, self.rule
 
-    def hyper(self, group: dict[str, Any]) -> dict[str, Any]:
-        """The group's hyper-parameters as the rule gets them; overridden where one follows from another."""
+    def hyper(self, group: dict[str, Any], step: int) -> dict[str, Any]:
+        """The group's hyper-parameters as the rule gets them in a parameter's step number ``step``, counted from 1.
+
+        Overridden where one follows from others or from the step. Asked once a step for all parameters that are at the
+        same count, in plain Python, so that what it computes costs nothing per weight.
+        """
         return group
+
+    def initial(self, buffer: str, group: dict[str, Any]) -> float:
+        """What a buffer holds before the first step; overridden where that is not zero."""
+        return 0.0
+
+    def _check(self, entries: dict[str, Any]) -> dict[str, Any]:
+        return checked(type(self).__name__, entries, self.ranges)
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place. Gradients are left as they are.
@@ -131,33 +144,36 @@ class Optimizer:
         work = [one for group in self.param_groups for one in self._work(group)]
         for name, rule, w, grad, buffers, hyper in work:
             self._steps[name] = self._steps.get(name, 0) + 1
-            if "step" in hyper:
-                hyper = {**hyper, "step": self._steps[name]}
             update(rule, w, grad, buffers, hyper)
 
     def _work(self, group: dict[str, Any]) -> Iterator[tuple]:
         """What a step has to do for a group, checked: name, rule, weight, gradient, buffers, hyper-parameters of each."""
         owner = type(self).__name__
-        _check_hyper(owner, group)
+        self._check(group)
         names, plain = self.variant(group)
-        values = {**self.hyper(group), "step": 0}
-        wanted = _keywords(plain)
-        if not values.keys() >= set(wanted):
-            raise TypeError(f"{owner}: rule names {min(set(wanted) - values.keys())!r}, defaults does not")
-        hyper = {name: values[name] for name in wanted}
-        if group["weight_decay"]:
-            hyper["weight_decay"] = group["weight_decay"]
-        rule = _full_rule(plain, bool(group["weight_decay"]), group["maximize"])
+        decays = bool(group["weight_decay"]) and "weight_decay" not in keywords(plain)  # else the rule does it itself
+        rule = full_rule(plain, decays, group["maximize"])
+        at: dict[int, dict[str, Any]] = {}  # hyper-parameters by step count
         for p in group["params"]:
             if p.grad is None or not p.requires_grad:
                 continue
             if not is_array(p.data):  # arithmetic on an array without axes gives a NumPy scalar
                 p.data = np.asarray(p.data)
             name = self._names[p]
-            state = self._state(name, p, names)
+            state = self._state(name, p, names, group)
             if p.grad.shape != p.shape:
                 raise ValueError(f"{owner}: parameter {name!r} has shape {p.shape}, its gradient {p.grad.shape}")
-            yield name, rule, p.data, p.grad.data, {b: state[b] for b in names}, hyper
+            step = self._steps.get(name, 0) + 1
+            if step not in at:
+                at[step] = self._values(group, plain, decays, step)
+            yield name, rule, p.data, p.grad.data, {b: state[b] for b in names}, at[step]
+
+    def _values(self, group: dict[str, Any], rule: Callable, decays: bool, step: int) -> dict[str, Any]:
+        """The hyper-parameters that a rule names, for a step count."""
+        values, wanted = {**self.hyper(group, step), "step": step}, keywords(rule)
+        if not values.keys() >= set(wanted):
+            raise TypeError(f"{type(self).__name__}: rule names {min(set(wanted) - values.keys())!r}, defaults does not")
+        return {name: values[name] for name in wanted} | ({DECAY: group["weight_decay"]} if decays else {})
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -172,19 +188,19 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        entry = _check_hyper(type(self).__name__, {"lr": value})
+        entry = self._check({"lr": value})
         for group in self.param_groups:
             group.update(entry)
 
     # ----------------------------------------------------------------------------------------------------- state
 
-    def _state(self, name: str, p: Any, buffers: Iterable[str]) -> dict[str, Any]:
-        """The buffers of a parameter, made at zero, and moved where the parameter has moved (device, dtype) since."""
+    def _state(self, name: str, p: Any, buffers: Iterable[str], group: dict[str, Any]) -> dict[str, Any]:
+        """The buffers of a parameter, made on first use, and moved where it has moved (device, dtype) since."""
         state = self._buffers.setdefault(name, {})
         for b in buffers:
             held = state.get(b)
             if held is None:
-                state[b] = array_module(p.data).zeros(p.shape, p.dtype)
+                state[b] = array_module(p.data).full(p.shape, self.initial(b, group), p.dtype)
             elif held.shape != p.shape:
                 raise ValueError(
                     f"{type(self).__name__}: parameter {name!r} has shape {p.shape} now, its {b!r} {held.shape}; "
@@ -199,7 +215,7 @@ class Optimizer:
         if param not in self._names:
             raise KeyError(f"{type(self).__name__}: this parameter is not among those it optimizes")
         group = next(g for g in self.param_groups if any(p is param for p in g["params"]))
-        return self._state(self._names[param], param, self.variant(group)[0])
+        return self._state(self._names[param], param, self.variant(group)[0], group)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a fresh optimizer needs to go on: copies of the buffers by ``parameter/buffer``, steps, and groups."""
@@ -208,7 +224,7 @@ class Optimizer:
             names = self.variant(group)[0]
             for p in group["params"]:
                 if self._names[p] in self._buffers:
-                    held = self._state(self._names[p], p, names)
+                    held = self._state(self._names[p], p, names, group)
                     buffers |= {f"{self._names[p]}/{b}": to_device(held[b], "cpu").copy() for b in names}
         return {
             "buffers": buffers,
@@ -229,7 +245,7 @@ class Optimizer:
         for entries, group in zip(fresh, self.param_groups, strict=True):
             if entries.keys() != _without_params(group).keys():
                 raise ValueError(f"{owner}: the saved hyper-parameters are {sorted(entries)}, not those of {owner}")
-            _check_hyper(owner, entries)
+            self._check(entries)
         buffers, steps = dict(state["buffers"]), {name: int(n) for name, n in state["steps"].items()}
         loaded: dict[str, dict[str, Any]] = {}
         for entries, group in zip(fresh, self.param_groups, strict=True):
@@ -292,40 +308,3 @@ def _fitting(what: str, array: Any, p: Any) -> Any:
     if tuple(array.shape) != p.shape:
         raise ValueError(f"{what} has shape {tuple(array.shape)}, the parameter {p.shape}")
     return to_device(np.array(array, dtype=p.dtype), p.device)
-
-
-def _check_hyper(owner: str, entries: dict[str, Any]) -> dict[str, Any]:
-    """The entries, with NumPy's numbers made Python's in place: float32 then stays float32, and no loop is compiled anew."""
-    for name, value in entries.items():
-        if isinstance(value, np.generic):
-            entries[name] = value = value.item()
-        if name in ("lr", "eps", "weight_decay", "momentum"):
-            valid, expected = isinstance(value, (int, float)) and 0 <= value < math.inf, "a number of at least 0"
-        elif name.startswith("beta"):
-            valid, expected = isinstance(value, (int, float)) and 0 <= value < 1, "a number in [0, 1)"
-        elif name == "dampening":
-            valid, expected = value is None or (isinstance(value, (int, float)) and 0 <= value <= 1), "None or in [0, 1]"
-        else:
-            continue
-        if not valid:
-            raise ValueError(f"{owner}: {name} is {value!r}, expected {expected}")
-    return entries
-
-
-@functools.cache
-def _keywords(rule: Callable) -> tuple[str, ...]:
-    """The hyper-parameters that a rule names, ``step`` among them where it wants the step count."""
-    return tuple(p.name for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY)
-
-
-@functools.cache  # one function for a rule and its options, so that what is compiled for it is found again
-def _full_rule(rule: Callable, decays: bool, maximize: bool) -> Callable:
-    """The rule for a gradient whose sign is turned and to which weight decay has been added, in that order, as PyTorch's."""
-    if not decays and not maximize:
-        return rule
-
-    def full(w: Any, grad: Any, *buffers: Any, weight_decay: float = 0.0, **hyper: Any) -> Any:
-        grad = -grad if maximize else grad
-        return rule(w, grad + weight_decay * w if decays else grad, *buffers, **hyper)
-
-    return full

@@ -56,7 +56,7 @@ class Momentum(Optimizer):
     buffers = ("velocity",)
     defaults = {"lr": 0.01, "beta": 0.9, "dampening": None, "nesterov": False}
 
-    def hyper(self, group: dict[str, Any]) -> dict[str, Any]:
+    def hyper(self, group: dict[str, Any], step: int) -> dict[str, Any]:
         return group if group["dampening"] is not None else {**group, "dampening": group["beta"]}
 
     @staticmethod
