@@ -24,13 +24,14 @@ class Sample:
     smooth: bool = True  # False: at a kink, a tie or an infinite slope, where a difference quotient says nothing
     eps: float = 1e-6  # the step of the difference quotient
 
-    def run(self, function, inputs=None):
-        """``function`` (of tinynet, NumPy or a test) called with these inputs, or with others in their place."""
+    def run(self, function, inputs=None, keywords=None):
+        """``function`` (of tinynet, NumPy or a test) called with these inputs and keywords, or others in their place."""
         inputs = self.inputs if inputs is None else inputs
+        keywords = self.keywords if keywords is None else keywords
         manual_seed(0)  # for dropout: the same numbers in every run
         if self.name in ("concatenate", "stack"):  # these take a sequence of arrays
-            return function(list(inputs), **self.keywords)
-        return function(*inputs, **self.keywords)
+            return function(list(inputs), **keywords)
+        return function(*inputs, **keywords)
 
     def tensors(self, dtype=np.float64):
         """The inputs, with every float array a Tensor that requires a gradient."""

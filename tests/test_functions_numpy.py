@@ -8,7 +8,6 @@ from samples import ALL, SAMPLES
 import tinynet.functions as F
 from tinynet.tensor import Tensor
 
-
 RANDOM = {"dropout"}  # see test_functions_stability.py
 
 
