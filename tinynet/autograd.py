@@ -184,6 +184,7 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
     ``.grad`` has changed. The graph is freed node by node on the way, so that memory falls as the walk goes on.
     """
     grads: dict[Tensor, Any] = {}  # complete for a node when its turn comes; for leaves, when the walk is over
+    sums: set[Tensor] = set()  # whose entry in grads is an array made here, so that more may be added to it in place
     inner = {}  # gradients of wanted Tensors that are no leaves
     outer, mode.now = mode.now, RECORD if differentiable else RAW
     try:
@@ -204,7 +205,7 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
             if g is not None:
                 if node in wanted:
                     inner[node] = g
-                _step(node, g, grads, wanted, needed, differentiable)
+                _step(node, g, grads, sums, wanted, needed, differentiable)
             if not retain:
                 node._inputs, node._keywords = None, NONE
     finally:
@@ -222,7 +223,28 @@ def _leading_to(wanted: set[Tensor], order: list[Tensor]) -> set[Tensor]:
     return needed
 
 
-def _step(node: Tensor, g: Any, grads: dict, wanted: set, needed: set | None, differentiable: bool) -> None:
+class Placed:
+    """What a rule may return in an ordinary walk: a gradient that is ``g`` at ``index`` and zero elsewhere.
+
+    The engine adds it in place. A loop that takes its input apart, ``x[0], x[1], ..., x[T - 1]``, would otherwise make T
+    arrays of zeros of x's size on its way back: for 500 steps of 128 x 64 floats, 1.5 s instead of 0.07 s.
+    """
+
+    __slots__ = ("g", "index", "repeats")
+
+    def __init__(self, g: Any, index: Any, repeats: bool):
+        self.g, self.index, self.repeats = g, index, repeats  # repeats: the index may pick an element twice
+
+    def add_to(self, total: Any) -> None:
+        if self.repeats:
+            array_module(total).add.at(total, self.index, self.g)
+        else:
+            total[self.index] += self.g
+
+
+def _step(
+    node: Tensor, g: Any, grads: dict, sums: set[Tensor], wanted: set, needed: set | None, differentiable: bool
+) -> None:
     """Ask the rules of one node for the gradients of its inputs, and add them to ``grads``."""
     op, inputs, keywords = node._op, node._inputs, node._keywords
     assert inputs is not None
@@ -238,17 +260,35 @@ def _step(node: Tensor, g: Any, grads: dict, wanted: set, needed: set | None, di
             continue
         gx = rule(g, y, *operands, **keywords)
         if differentiable or type(gx) is not ndarray:
+            if type(gx) is Placed:
+                gx.add_to(_sum_of(x, grads, sums))
+                continue
             gx = _returned(gx, differentiable, op.name, i)
         like = x.data
         if gx.shape != like.shape:
             gx = _unbroadcast(gx, like.shape, op.name, i)
         if gx.dtype is not like.dtype:
             gx = gx.astype(like.dtype)
-        if x in grads:
+        if x in sums:
+            total = grads[x]
+            total += gx
+            gx = total  # on arrays without axes += gives a new NumPy scalar
+        elif x in grads:
             gx = grads[x] + gx
+            if not differentiable:
+                sums.add(x)
         elif (x._op is None or x in wanted) and (gx is g or (gx.data if differentiable else gx).base is not None):
             gx = _own(gx)
         grads[x] = gx
+
+
+def _sum_of(x: Tensor, grads: dict, sums: set[Tensor]) -> Any:
+    """The array in which x's gradient is being added up, made where there is none that may be written into."""
+    if x not in sums:
+        held = grads.get(x)
+        grads[x] = array_module(x.data).zeros_like(x.data) if held is None else _own(held)
+        sums.add(x)
+    return grads[x]
 
 
 def _returned(g: Any, differentiable: bool, name: str, index: int) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import Placed
 from ..backend import array_module, is_array
 from ..op import data_of, module_of, op
 from ..tensor import Tensor
@@ -27,14 +28,23 @@ def _put(x, index, shape):
     """Zeros of ``shape`` with x added at ``index``; an element picked twice gets both."""
     xp = array_module(x)
     out = xp.zeros(shape, x.dtype)
-    if _is_basic(index) or (is_array(index) and index.dtype == bool):
-        out[index] = x  # nothing can be picked twice
-    else:
+    if _repeats(index):
         xp.add.at(out, index, x)
+    else:
+        out[index] = x
     return out
 
 
-@op(lambda g, y, x, index: _put(g, index=index, shape=x.shape))
+def _repeats(index: Any) -> bool:
+    """Whether an index may pick an element twice."""
+    return not (_is_basic(index) or (is_array(index) and index.dtype == bool))
+
+
+def _getitem_rule(g, y, x, index):
+    return _put(g, index=index, shape=x.shape) if isinstance(g, Tensor) else Placed(g, index, _repeats(index))
+
+
+@op(_getitem_rule)
 def _getitem(x, index):
     return x[index]
 
