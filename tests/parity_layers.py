@@ -1,7 +1,8 @@
 """PyTorch's counterpart of every layer: a pair of layers of the same arguments, and the shapes of their inputs.
 
 ``pair(name, ours, theirs, *inputs)`` enters one. A family of layers may keep its pairs in a file of its own,
-``parity_layers_<family>.py``, imported at the end of this one. Layers that PyTorch does not have, or has with another meaning, stand in ELSEWHERE with the reason.
+``parity_layers_<family>.py``, imported at the end of this one. Layers that PyTorch does not have, or has with another
+meaning, stand in ELSEWHERE with the reason.
 """
 
 from collections.abc import Callable

@@ -25,7 +25,7 @@ def _concatenate(*arrays, axis, starts):
 
 
 def _joined(arrays: list, axis: int) -> Tensor:
-    # Each array's place in the result is counted once here, not by every array's rule: 1,000 steps are stacked in linear time.
+    # Each array's place is counted once here, not by every array's rule: 1,000 steps are stacked in linear time.
     lengths = (a.shape[axis] if -a.ndim <= axis < a.ndim else 0 for a in arrays)
     return _concatenate(*arrays, axis=axis, starts=tuple(accumulate(lengths, initial=0)))
 
