@@ -9,6 +9,7 @@ from .autograd import enable_grad, grad, no_grad
 from .backend import DeviceError, device, manual_seed, set_default_device
 from .checkpoint import load, save
 from .creation import arange, full, ones, rand, randn, zeros
+from .derivatives import hessian, hvp, jacobian, jvp
 from .layers import Layer, init
 from .model import Model, Sequential
 from .op import op
