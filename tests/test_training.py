@@ -374,6 +374,59 @@ def test_scheduler_steps_after_each_epoch():
     assert history.lr == pytest.approx([0.5, 0.25 * (1 + 0.5**0.5), 0.25, 0.25 * (1 - 0.5**0.5), 0.0])
 
 
+def test_scheduler_steps_after_each_batch_where_asked():
+    model, seen = net(), []
+    optimizer = optim.SGD(model, lr=1.0)
+    scheduler, watch = (
+        optim.schedulers.ExponentialLR(optimizer, 0.5),
+        Listener(batch=lambda m, loss: seen.append(optimizer.lr)),
+    )
+    fit(
+        model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        step_scheduler="batch",
+        epochs=2,
+        batch_size=100,
+        callbacks=[watch],
+    )
+    assert seen == [0.5, 0.25, 0.125, 0.0625]
+    with pytest.raises(ValueError, match="fit: step_scheduler is 'step', expected 'epoch' or 'batch'"):
+        fit(step_scheduler="step")
+
+
+class Notes(optim.schedulers.Scheduler):
+    """A scheduler that notes what it is told."""
+
+    needs_metric = True
+
+    def __init__(self, optimizer):
+        self.seen = []
+        super().__init__(optimizer)
+
+    def factor(self, t):
+        return 1.0
+
+    def step(self, metric):
+        self.seen.append(float(metric))
+
+
+def test_a_scheduler_that_needs_a_metric_gets_the_loss():
+    """That of the validation, else that of the training, or the batch's."""
+    for validation, step_scheduler in ((data(seed=1), "epoch"), (None, "epoch"), (data(seed=1), "batch")):
+        model = net()
+        optimizer = optim.SGD(model, lr=0.1)
+        scheduler, losses = Notes(optimizer), []
+        watch = Listener(batch=lambda m, loss, losses=losses: losses.append(loss.item()))
+        keywords = {"validation": validation, "step_scheduler": step_scheduler, "callbacks": [watch], "epochs": 3}
+        history = fit(model, optimizer=optimizer, scheduler=scheduler, **keywords)
+        if step_scheduler == "batch":
+            assert scheduler.seen == losses
+        else:
+            assert scheduler.seen == (history.loss if validation is None else history.val_loss)
+        assert scheduler.seen
+
+
 # -------------------------------------------------------------------------------------------------- modes and names
 
 

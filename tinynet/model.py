@@ -59,6 +59,7 @@ class Model(Layer):
         callbacks: Iterable[Any] = (),
         scheduler: Any = None,
         progress: bool = True,
+        step_scheduler: str = "epoch",
     ) -> History:
         """Train on ``train`` for ``epochs`` passes, and return what happened in each.
 
@@ -68,16 +69,20 @@ class Model(Layer):
         one number as a Tensor. ``metrics``: a list of functions ``(outputs, targets) -> float``, or a dict of them by
         name; by default accuracy with cross-entropy, else none. ``callbacks``: functions ``(model, history)`` called
         after each epoch, or objects with any of the methods ``on_epoch_end(model, history)`` and ``on_batch_end(model,
-        loss)``; one may raise ``StopTraining``. ``scheduler``: its ``step()`` is called after each epoch. ``progress``:
-        a bar while an epoch runs, a line after it.
+        loss)``; one may raise ``StopTraining``. ``scheduler``: its ``step()`` is called after each epoch, or after
+        each batch with ``step_scheduler="batch"`` (for OneCycleLR, for a warmup of so many steps); ReduceLROnPlateau gets
+        the validation loss, or the training loss where there is no validation, or the batch's. ``progress``: a bar while
+        an epoch runs, a line after it. An optimizer that evaluates the loss itself, as LBFGS, is given what it needs.
 
-        Raises ``ValueError`` for epochs below 0, data that are no batches of inputs and targets, and by the loss;
-        ``TypeError`` for what is no optimizer or callback.
+        Raises ``ValueError`` for epochs below 0, another ``step_scheduler``, data that are no batches of inputs and
+        targets, and by the loss; ``TypeError`` for what is no optimizer or callback.
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r}, expected an integer of at least 0")
         if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
             raise TypeError(f"fit: optimizer is {optimizer!r}, expected an optimizer such as optim.Adam(model)")
+        if step_scheduler not in ("epoch", "batch"):
+            raise ValueError(f"fit: step_scheduler is {step_scheduler!r}, expected 'epoch' or 'batch'")
         self._objective = Objective(loss, as_metrics(metrics, loss))
         loader = as_loader(train, batch_size, shuffle=True)
         held_out = None if validation is None else as_loader(validation, 1024, shuffle=False)
@@ -91,6 +96,7 @@ class Model(Layer):
             metrics=self._objective.metrics,
             callbacks=callbacks,
             scheduler=scheduler,
+            step_scheduler=step_scheduler,
             progress=progress,
         )
 

@@ -158,16 +158,40 @@ class Bar:
 def train_epoch(model: Layer, loader: Any, optimizer: Any, loss: Callable, running: Running, after: Callable) -> bool:
     """Forward, loss, backward and step for every batch, until ``after(n, batch loss)`` returns True; whether it did."""
     model.train()
+    by_closure = getattr(optimizer, "needs_closure", False)
     for inputs, targets in batches(loader):
-        outputs = model(*inputs)
-        value = loss(outputs, targets)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
+        batch = model, inputs, targets, optimizer, loss
+        if by_closure:
+            outputs, value = _minimize(*batch)
+        else:
+            outputs, value = _gradients(*batch)
+            optimizer.step()
         running.add(value, outputs, targets)
         if after(len(targets), value):
             return True
     return False
+
+
+def _gradients(model: Layer, inputs: tuple, targets: Any, optimizer: Any, loss: Callable) -> tuple[Any, Any]:
+    outputs = model(*inputs)
+    value = loss(outputs, targets)
+    optimizer.zero_grad()
+    value.backward()
+    return outputs, value
+
+
+def _minimize(model: Layer, inputs: tuple, targets: Any, optimizer: Any, loss: Callable) -> tuple[Any, Any]:
+    """One step of an optimizer that evaluates a batch several times (LBFGS); outputs and loss of the first time."""
+    first: list[tuple[Any, Any]] = []
+
+    def closure() -> Any:
+        found = _gradients(model, inputs, targets, optimizer, loss)
+        if not first:
+            first.append(found)
+        return found[1]
+
+    optimizer.step(closure)
+    return first[0]
 
 
 def _call(callbacks: Iterable[Any], event: str, *arguments: Any) -> bool:
@@ -184,6 +208,12 @@ def _call(callbacks: Iterable[Any], event: str, *arguments: Any) -> bool:
         except StopTraining:
             stop = True
     return stop
+
+
+def _move(scheduler: Any, metric: Any) -> None:
+    """A scheduler's step, where there is one; with the metric where it asks for one."""
+    if scheduler is not None:
+        scheduler.step(*([metric] if getattr(scheduler, "needs_metric", False) else []))
 
 
 def _checked(callbacks: Iterable[Any]) -> tuple[Any, ...]:
@@ -205,10 +235,12 @@ def fit(
     metrics: Metrics,
     callbacks: Iterable[Any],
     scheduler: Any,
+    step_scheduler: str,
     progress: bool,
 ) -> History:
     """Train for ``epochs`` passes over ``loader``; ``Model.fit`` describes the arguments."""
     callbacks = _checked(callbacks)
+    each_batch, each_epoch = (scheduler if step_scheduler == each else None for each in ("batch", "epoch"))
     history = History()
     width = len(str(epochs))
     for epoch in range(1, epochs + 1):
@@ -217,6 +249,7 @@ def fit(
 
         def after(n: int, value: Any, bar: Bar = bar, running: Running = running) -> bool:
             bar.advance(n, running)
+            _move(each_batch, value)
             return _call(callbacks, "on_batch_end", model, value)
 
         start, lr = time.perf_counter(), optimizer.lr
@@ -231,8 +264,7 @@ def fit(
             raise
         bar.close(numbers, running.samples, seconds)
         history.add(**numbers, lr=lr, seconds=seconds)
-        if scheduler is not None:
-            scheduler.step()
+        _move(each_epoch, numbers.get("val_loss", numbers["loss"]))
         if _call(callbacks, "on_epoch_end", model, history) or stop:
             break
     return history

@@ -56,6 +56,7 @@ class Optimizer:
     buffers: tuple[str, ...] = ()
     defaults: dict[str, Any] = {}
     ranges: dict[str, str] = {}
+    needs_closure = False  # True: ``step`` takes a function that computes the loss and the gradients anew
     rule: Callable[..., Any]
 
     def __init_subclass__(cls, **keywords: Any) -> None:
