@@ -13,8 +13,9 @@ import argparse
 import sys
 
 import numpy as np
+from networks import mlp
 from pictures import comparison_picture, draw, smoothed
-from train_mnist import OPTIMIZERS, common_options, digits, network
+from train_mnist import OPTIMIZERS, common_options, digits
 
 import tinynet as tn
 
@@ -31,10 +32,10 @@ class Losses(list):
 def compare(data: tuple, test: tuple, epochs: int, batch_size: int, seed: int) -> dict[str, tuple[tn.History, Losses]]:
     """What each optimizer made of the same network, by the optimizer's name."""
     tn.manual_seed(seed)
-    start = network([256, 128]).state_dict()
+    start = mlp().state_dict()
     results = {}
     for rule, lr in OPTIMIZERS.values():
-        model = network([256, 128])
+        model = mlp()
         model.load_state_dict(start)
         optimizer, losses = rule(model, lr=lr), Losses()
         loader = tn.data.DataLoader(data, batch_size, shuffle=True, seed=seed)  # the same batches from the same seed
@@ -59,7 +60,7 @@ def table(results: dict[str, tuple[tn.History, Losses]]) -> str:
 def main(argv: list[str] | None = None) -> dict[str, tuple[tn.History, Losses]]:
     """Compare as the command line says; returns each optimizer's history and losses."""
     parser = argparse.ArgumentParser(description="Compare four optimizers on MNIST from one start, batch for batch.")
-    common_options(parser, epochs=5, plot="out/compare_optimizers.png")
+    common_options(parser, epochs=5, told="5", plot="out/compare_optimizers.png")
     args = parser.parse_args(argv)
 
     results = compare(digits("train", args.limit), digits("test"), args.epochs, args.batch_size, args.seed)

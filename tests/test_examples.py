@@ -55,14 +55,14 @@ def test_train_mnist_tells_draws_and_saves(example, tmp_path, capsys):
     options = "--limit 3000 --epochs 2 --batch-size 50 --hidden 32 16 --save new/digits.safetensors --plot curves/a.png"
     history = main(train_mnist, options)
     printed = capsys.readouterr().out
-    assert "784-32-16-10 network, Adam at 0.003, 3,000 images, on " in printed
+    assert "mlp of 25,818 weights, Adam at 0.003, 3,000 images, on " in printed
     assert len(re.findall(r"^epoch \d/2 .* loss \d.* val_accuracy 0\.\d+", printed, re.M)) == 2
     assert re.search(rf"^test accuracy {history.val_accuracy[-1]:.2%} after \d+\.\d s of training$", printed, re.M)
     assert "98% was not reached" in printed
     assert "picture in curves/a.png" in printed
     assert is_png(tmp_path / "curves/a.png")
     (line,) = re.findall(r"^weights in new/digits\.safetensors: (.*) reads them$", printed, re.M)
-    model = eval(line, {"network": train_mnist.network})
+    model = eval(line, {"networks": example("networks")})
     assert model.evaluate(train_mnist.digits("test"))["accuracy"] == history.val_accuracy[-1]
 
 
@@ -97,7 +97,7 @@ def test_the_seed_decides_the_numbers(example, no_matplotlib):
 def test_no_hidden_layer_and_one_short_epoch(example, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
     main(example("train_mnist"), "--limit 100 --epochs 1 --lr 0.01 --hidden")
-    assert "784-10 network, Adam at 0.01, 100 images" in capsys.readouterr().out
+    assert "mlp of 7,850 weights, Adam at 0.01, 100 images" in capsys.readouterr().out
     assert is_png(tmp_path / "out/train_mnist.png")
 
 
@@ -157,7 +157,7 @@ def test_help_explains_every_option_with_its_default(example, capsys, name):
         main(example(name), "--help")
     assert exit.value.code == 0
     _, *options = re.split(r"\n  (?=--)", capsys.readouterr().out)
-    assert len(options) == {"train_mnist": 10, "compare_optimizers": 5}[name]
+    assert len(options) == {"train_mnist": 11, "compare_optimizers": 5}[name]
     for option in options:
         assert re.search(r"\w+ .*\(default:\s+[^)]+\)$", option.rstrip(), re.S), option
 
@@ -170,6 +170,11 @@ def test_help_explains_every_option_with_its_default(example, capsys, name):
         ("train_mnist.py --device tpu", 1, r"^train_mnist: unknown device 'tpu': expected 'cpu', 'cuda' or 'cuda:N'"),
         ("train_mnist.py --seed -1", 1, r"^train_mnist: seed: expected an integer of at least 0, got -1$"),
         ("train_mnist.py --optimizer adagrad", 2, r"error: argument --optimizer: invalid choice: 'adagrad'"),
+        (
+            "train_mnist.py --model cnn --hidden 5",
+            2,
+            r"error: argument --hidden: only the mlp has .* the cnn$",
+        ),
         ("train_mnist.py --epochs 0", 2, r"error: argument --epochs: expected an integer of at least 1, got '0'$"),
         ("compare_optimizers.py --seed -1", 1, r"^compare_optimizers: seed: expected an integer of at least 0, got -1$"),
         ("compare_optimizers.py --limit few", 2, r"error: argument --limit: expected an integer of at least 1, got 'few'$"),
