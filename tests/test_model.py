@@ -145,13 +145,14 @@ def test_summary_numbers():
     model.blocks[0].freeze()
     summary = model.summary((5, 4))
     assert summary.rows == [  # in definition order
-        ("scale", "Parameter", None, 4),
-        ("blocks.0", "Linear(4, 4)", (5, 4), 20),
-        ("blocks.1", "Linear(4, 4, bias=False)", (5, 4), 16),
-        ("head.0", "Flatten()", (20,), 0),
-        ("head.1", "Linear(20, 3)", (3,), 63),
-        ("unused", "Linear(2, 2)", None, 6),
+        ("scale", "Parameter", None, 4, 0),
+        ("blocks.0", "Linear(4, 4)", (5, 4), 20, 2 * 5 * 4 * 4),  # used twice
+        ("blocks.1", "Linear(4, 4, bias=False)", (5, 4), 16, 5 * 4 * 4),
+        ("head.0", "Flatten()", (20,), 0, 0),
+        ("head.1", "Linear(20, 3)", (3,), 63, 20 * 3),
+        ("unused", "Linear(2, 2)", None, 6, 0),
     ]
+    assert summary.multiply_adds == 3 * 80 + 60
     assert summary.parameters == 109 == sum(p.size for p in model.parameters())
     assert summary.trainable == 89
     assert "forward" not in vars(model.head[0])
@@ -162,17 +163,18 @@ def test_summary_text():
     model[2].freeze()
     expected = """\
 Sequential on one sample of (3,)
--------------------------------------------
-layer                    output  parameters
--------------------------------------------
-0      Linear(3, 1000)   (1000,)      4,000
-1      ReLU()            (1000,)          0
-2.0    Linear(1000, 2)   (2,)         2,002
--------------------------------------------
-6,002 parameters, 2,002 of them frozen"""
+----------------------------------------------------------
+layer                    output   parameters  multiply-adds
+----------------------------------------------------------
+0      Linear(3, 1000)   (1000,)       4,000          3,000
+1      ReLU()            (1000,)           0              0
+2.0    Linear(1000, 2)   (2,)          2,002          2,000
+----------------------------------------------------------
+6,002 parameters, 2,002 of them frozen; 5,000 multiply-adds"""
     assert str(model.summary(3)).replace(" ", "") == expected.replace(" ", "")
     lines = str(model.summary((3,))).splitlines()
-    assert len({line.rindex(n) + len(n) for line, n in zip(lines[4:7], ("4,000", "0", "2,002"), strict=True)}) == 1
+    for numbers in (("4,000", "0 ", "2,002"), ("3,000", "0", "2,000")):  # the columns end at one place
+        assert len({line.rindex(n) + len(n.strip()) for line, n in zip(lines[4:7], numbers, strict=True)}) == 1
     assert repr(model.summary(3)) == str(model.summary(3))
 
 
@@ -180,8 +182,8 @@ def test_summary_of_shared_layers_counts_them_once():
     shared = L.Linear(2, 2)
     summary = tn.Sequential(shared, L.ReLU(), shared).summary(2)
     assert [row[0] for row in summary.rows] == ["0", "1", "2"]
-    assert [row[3] for row in summary.rows] == [6, 0, 0]
-    assert summary.parameters == 6
+    assert [row[3:] for row in summary.rows] == [(6, 8), (0, 0), (0, 0)]
+    assert (summary.parameters, summary.multiply_adds) == (6, 8)
 
 
 def test_summary_takes_a_dtype_and_names_a_wrong_shape():
@@ -209,6 +211,61 @@ def test_summary_of_layers_that_return_several_things():
             return self.named(self.both(x)[0])["x"]
 
     assert [row[2] for row in Model().summary((2, 3)).rows] == [(2, 3), None]
+
+
+def test_summary_counts_the_multiply_adds_of_ops_in_the_innermost_layer_that_ran_them():
+    class Attention(tn.Layer):
+        def __init__(self):
+            self.qkv = L.Linear(8, 24)
+
+        def forward(self, x):
+            q, k, v = F.split(self.qkv(x), 3, axis=-1)
+            return F.softmax(q @ k.swapaxes(-1, -2)) @ v
+
+    class Model(tn.Model):
+        def __init__(self):
+            self.attention, self.out = Attention(), tn.Parameter(np.ones((8, 2)))
+
+        def forward(self, x):
+            x = self.attention(x).astype("float64") * 2.0
+            return F.einsum("nsd,do->nso", x, self.out)
+
+    with tn.no_grad():
+        summary = Model().summary((5, 8))
+    assert summary.rows == [
+        ("", "Model()", (5, 2), 0, 5 * 8 * 2),
+        ("attention", "Attention()", (5, 8), 0, 2 * 5 * 5 * 8),
+        ("attention.qkv", "Linear(8, 24)", (5, 24), 8 * 24 + 24, 5 * 8 * 24),
+        ("out", "Parameter", None, 16, 0),
+    ]
+
+
+def test_summary_of_several_inputs():
+    class Model(tn.Model):
+        def __init__(self):
+            self.table, self.mix = tn.Parameter(np.ones((9, 4), "float32")), L.Linear(7, 2)
+
+        def forward(self, ids, x):
+            return self.mix(F.concatenate([self.table[ids].mean(axis=1), x], axis=1))
+
+    model = Model()
+    model.freeze()  # what is frozen computes all the same
+    summary = model.summary([(6,), 3], dtype=[np.int64, np.float32])
+    assert summary.title == "Model on one sample of (6,) and (3,)"
+    assert summary.rows == [("table", "Parameter", None, 36, 0), ("mix", "Linear(7, 2)", (2,), 16, 14)]
+    with pytest.raises(ValueError, match="dtype: got 3 for 2 inputs, expected one for all, or one for each"):
+        model.summary([(6,), (3,)], dtype=["int64"] * 3)
+    for shape in (-1, (3, -1), "3", (3, 2.0), [(3,), None], None):
+        with pytest.raises(ValueError, match=r"input_shape is .*, expected the shape of one sample without the batch axis"):
+            model.summary(shape)
+
+
+def test_summary_puts_back_a_forward_of_the_objects_own():
+    model = net()
+    model[1].forward = own = lambda x: x * 2
+    model.summary(4)
+    assert vars(model[1])["forward"] is own
+    assert all("forward" not in vars(layer) for layer in (model, *model.layers()) if layer is not model[1])
 
 
 # ---------------------------------------------------------------------------------------------------- save and load

@@ -20,7 +20,20 @@ MODULES = [tinynet.__name__, *(m.name for m in pkgutil.walk_packages(tinynet.__p
 # Each part of the house stands on those before it, and on no other.
 ORDER = (
     *("backend", "cuda", "kernels", "tensor", "creation", "autograd", "op", "testing", "functions", "derivatives", "layers"),
-    *("optim", "data", "datasets", "checkpoint", "resume", "metrics", "training", "summary", "graph", "model"),
+    *(
+        "optim",
+        "data",
+        "datasets",
+        "checkpoint",
+        "resume",
+        "metrics",
+        "training",
+        "forward",
+        "summary",
+        "layout",
+        "graph",
+        "model",
+    ),
     *("distributed", "compare", "__init__"),
 )
 # What stands on less than that.

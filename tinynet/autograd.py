@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from .backend import array_module, is_array
-from .tensor import NONE, PAUSE, RAW, RECORD, Tensor, as_array, make, mode
+from .tensor import NONE, PAUSE, RAW, RECORD, WATCH, Tensor, as_array, make, mode, watchers
 
 # ------------------------------------------------------------------------------------------------------- recording
 
@@ -53,6 +53,20 @@ class enable_grad(_Recording):
     """``with tn.enable_grad():`` or ``@tn.enable_grad()``: ops record again inside a ``no_grad``, in this thread."""
 
     value = RECORD
+
+
+class watching(_Recording):
+    """Every op remembers its inputs, those of integers and frozen Parameters too, and nothing requires a gradient."""
+
+    value = WATCH
+
+    def __enter__(self) -> None:
+        watchers.append(self)
+        super().__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        watchers.remove(self)
 
 
 # ---------------------------------------------------------------------------------------------------- the way back

@@ -127,12 +127,14 @@ class Model(Layer):
         return make(array_module(parts[0]).concatenate(parts))
 
     def summary(self, input_shape: Any, dtype: Any = np.float32) -> Summary:
-        """A table of layers, output shapes and parameter counts for one sample of ``input_shape`` (no batch axis).
+        """A table of layers, output shapes, parameter counts and multiply-adds for one sample (no batch axis).
 
-        Printing the result shows it; ``.rows``, ``.parameters`` and ``.trainable`` are the numbers. Runs one
-        sample of zeros through the model, so that layers without an input size get theirs.
+        ``input_shape``: of one sample, a list of shapes where ``forward`` takes several inputs; ``dtype`` (of each):
+        integers for ids. Printing the result shows it; ``.rows``, ``.parameters``, ``.trainable`` and
+        ``.multiply_adds`` are the numbers. Runs one sample of zeros through the model, in evaluation mode, so that
+        layers without an input size get theirs. Counted are matrix products and convolutions.
         """
-        return summarize(self, (input_shape,) if isinstance(input_shape, int) else tuple(input_shape), dtype)
+        return summarize(self, input_shape, dtype)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write parameters and buffers to a safetensors file, replaced in one step if it exists."""

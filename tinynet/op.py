@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from .backend import DeviceError, array_module, device_of, is_array
-from .tensor import RAW, RECORD, Tensor, as_array, make, mode
+from .tensor import RAW, RECORD, WATCH, Tensor, as_array, make, mode, watchers
 
 FLOAT32 = np.dtype(np.float32)
 OPS: dict[str, Op] = {}  # every op by "module.name": what the tests enumerate
@@ -121,8 +121,7 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
     """
 
     def declare(forward: Callable) -> Callable[..., Any]:
-        this = Op(forward, rules, variadic)
-        OPS[f"{forward.__module__}.{forward.__qualname__}"] = this
+        this = OPS[f"{forward.__module__}.{forward.__qualname__}"] = Op(forward, rules, variadic)
         plain_call = None if this.keywords or variadic else len(rules)  # a call of this many inputs needs no binding
         partly = None in rules
 
@@ -137,8 +136,7 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
             for x in inputs:
                 if isinstance(x, Tensor):
                     seen = True
-                    if x._requires_grad:
-                        tracked = True
+                    tracked = tracked or x._requires_grad
                     x = x.data
                     if x.dtype is not FLOAT32:
                         plain = False
@@ -161,6 +159,8 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
             out = make(y)
             if tracked and mode.now is RECORD and (not partly or _differentiable(this, inputs)):
                 out._requires_grad = True
+                out._op, out._inputs, out._keywords = this, inputs, keywords
+            elif watchers and mode.now is WATCH:
                 out._op, out._inputs, out._keywords = this, inputs, keywords
             return out
 
