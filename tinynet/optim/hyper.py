@@ -32,7 +32,8 @@ def checked(owner: str, entries: dict[str, Any], ranges: dict[str, str]) -> dict
             entries[name] = value = value.item()
         text = ranges.get(name) or RANGES.get("beta" if name.startswith("beta") else name)
         if text is not None and not _within(text, value):
-            raise ValueError(f"{owner}: {name} is {value!r}, expected a number in {text}")
+            expected = f"in {text}".replace("in [0, inf)", "of at least 0")
+            raise ValueError(f"{owner}: {name} is {value!r}, expected a number {expected}")
     return entries
 
 
