@@ -6,6 +6,7 @@ functions has a file of its own, ``definitions_<family>.py`` with a DEFINITIONS 
 
 import math
 
+import definitions_loss
 import numpy as np
 
 
@@ -75,58 +76,12 @@ def linear(x, weight, bias=0.0):
     return np.einsum("...i,oi->...o", x, weight) + bias
 
 
-def mse_loss(input, target, reduction="mean"):
-    return reduced((input - target) ** 2, reduction)
-
-
-def reduced(losses, reduction):
-    if losses.size == 0 and reduction == "mean":
-        return np.nan
-    return {"mean": np.mean, "sum": np.sum, "none": np.asarray}[reduction](losses)
-
-
-def nll_loss(log_p, targets, weight=None, ignore_index=-100, reduction="mean"):
-    """One sample at a time: -w[target] log_p[target], the mean over the weights of the targets."""
-    log_p, targets = (a[None] if log_p.ndim == 1 else a for a in (log_p, targets))
-    losses, weights = np.zeros(targets.shape), np.zeros(targets.shape)
-    for at in np.ndindex(targets.shape):
-        if targets[at] != ignore_index:
-            weights[at] = 1 if weight is None else weight[targets[at]]
-            losses[at] = -weights[at] * log_p[(at[0], targets[at], *at[1:])]
-    if reduction == "mean":
-        return losses.sum() / weights.sum() if weights.sum() else np.nan
-    losses = reduced(losses, reduction)
-    return losses[0] if losses.shape == (1,) else losses
-
-
-def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
-    """-sum_c w_c q_c log_p_c with q = (1 - e) target + e / C; for ids the mean is over the weights of the targets."""
-    logits, targets = (a[None] if logits.ndim == 1 else a for a in (logits, targets))
-    classes, ids = logits.shape[1], targets.dtype.kind == "i"
-    log_p = np.moveaxis(log_softmax(logits, axis=1), 1, -1)
-    targets = targets if ids else np.moveaxis(targets, 1, -1)
-    weights = np.ones(classes) if weight is None else np.array(weight)
-    losses, total = np.zeros(log_p.shape[:-1]), 0.0
-    for at in np.ndindex(losses.shape):
-        if ids and targets[at] == ignore_index:
-            continue
-        q = np.eye(classes)[targets[at]] if ids else targets[at]
-        total += weights @ q if ids else 1.0
-        q = (1 - label_smoothing) * q + label_smoothing / classes
-        losses[at] = -sum(w * share * p for w, share, p in zip(weights, q, log_p[at], strict=True) if share)
-    if reduction == "mean":
-        return losses.sum() / total if total else np.nan
-    losses = reduced(losses, reduction)
-    return losses[0] if losses.shape == (1,) else losses
-
-
 erf = np.vectorize(math.erf, otypes=[float])
 
 DEFINITIONS = {
     "abs": np.abs,
     "astype": lambda x, dtype: x.astype(dtype),
     "clip": lambda x, a_min=None, a_max=None: np.clip(x, a_min, a_max),
-    "cross_entropy": cross_entropy,
     "div": np.divide,
     "elu": elu,
     "erf": erf,
@@ -143,10 +98,8 @@ DEFINITIONS = {
     "logsigmoid": lambda x: -np.logaddexp(0, -x),
     "logsumexp": logsumexp,
     "mish": lambda x: x * np.tanh(softplus(x)),
-    "mse_loss": mse_loss,
     "mul": np.multiply,
     "neg": np.negative,
-    "nll_loss": nll_loss,
     "norm": norm,
     "one_hot": lambda ids, n: np.eye(n)[ids],
     "pow": lambda a, b: np.power(a, float(b) if isinstance(b, int) else b),
@@ -162,3 +115,5 @@ DEFINITIONS = {
     "transpose": np.transpose,
     "where": where,
 }
+
+DEFINITIONS |= definitions_loss.DEFINITIONS

@@ -148,21 +148,6 @@ def tensordot(a, b, axes=2):
     return torch.tensordot(a, b, axes if isinstance(axes, int) else [np.atleast_1d(n).tolist() for n in axes])
 
 
-def cross_entropy(logits, targets, *arguments, **keywords):
-    names = ("weight", "ignore_index", "label_smoothing", "reduction")
-    keywords = dict(zip(names, arguments, strict=False)) | keywords
-    if isinstance(keywords.get("weight"), list):
-        keywords["weight"] = torch.tensor(keywords["weight"], dtype=logits.dtype)
-    return T.cross_entropy(logits, torch.as_tensor(targets), **keywords)
-
-
-def nll_loss(scores, targets, *arguments, **keywords):
-    keywords = dict(zip(("weight", "ignore_index", "reduction"), arguments, strict=False)) | keywords
-    if isinstance(keywords.get("weight"), list):
-        keywords["weight"] = torch.tensor(keywords["weight"], dtype=scores.dtype)
-    return T.nll_loss(scores, torch.as_tensor(targets), **keywords)
-
-
 def softplus(x, beta=1.0, threshold=20.0):
     return T.softplus(x, beta, threshold)
 
@@ -239,10 +224,6 @@ TORCH = {
     "glu": lambda x, axis=-1: T.glu(x, dim=axis),
     "softmax": lambda x, axis=-1: torch.softmax(x, dim=axis),
     "log_softmax": lambda x, axis=-1: torch.log_softmax(x, dim=axis),
-    # losses
-    "cross_entropy": cross_entropy,
-    "nll_loss": nll_loss,
-    "mse_loss": lambda a, b, reduction="mean": T.mse_loss(as_tensor(a), as_tensor(b), reduction=reduction),
 }
 
 # No counterpart on the same arguments, and why.
@@ -251,3 +232,7 @@ ELSEWHERE = {
     "dropout": "random: its distribution is tested by itself",
     "expand_dims": "torch.unsqueeze takes one axis at a time",
 }
+
+import parity_loss  # noqa: E402  # it needs NoCounterpart
+
+TORCH |= parity_loss.TORCH

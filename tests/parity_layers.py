@@ -8,7 +8,7 @@ meaning, stand in ELSEWHERE with the reason.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sampling import whole, x
+from sampling import positive, whole, x
 from torch import nn
 
 from tinynet import layers as L
@@ -70,7 +70,17 @@ pair("GLU", L.GLU, nn.GLU, x(3, 4))
 pair("Softmax", lambda: L.Softmax(1), lambda: nn.Softmax(1), x(3, 4))
 pair("LogSoftmax", lambda: L.LogSoftmax(1), lambda: nn.LogSoftmax(1), x(3, 4))
 pair("CrossEntropyLoss", L.CrossEntropyLoss, nn.CrossEntropyLoss, x(4, 3), whole(4))
+pair("NLLLoss", L.NLLLoss, nn.NLLLoss, x(4, 3), whole(4))
 pair("MSELoss", lambda: L.MSELoss("sum"), lambda: nn.MSELoss(reduction="sum"), x(4, 3), x(4, 3, seed=1))
+for name in ["L1Loss", "SmoothL1Loss", "HuberLoss", "BCEWithLogitsLoss"]:
+    pair(name, getattr(L, name), getattr(nn, name), x(4, 3), x(4, 3, seed=1))
+pair("BCELoss", L.BCELoss, nn.BCELoss, positive(4, 3) / 2, positive(4, 3, seed=1) / 2)
+pair("KLDivLoss", lambda: L.KLDivLoss(False, "sum"), lambda: nn.KLDivLoss(reduction="sum"), x(4, 3), positive(4, 3))
+signs = 2 * whole(4, high=2) - 1
+pair("HingeEmbeddingLoss", L.HingeEmbeddingLoss, nn.HingeEmbeddingLoss, x(4), signs)
+pair("MarginRankingLoss", L.MarginRankingLoss, nn.MarginRankingLoss, x(4), x(4, seed=1), signs)
+pair("CosineEmbeddingLoss", L.CosineEmbeddingLoss, nn.CosineEmbeddingLoss, x(4, 3), x(4, 3, seed=1), signs)
+pair("TripletMarginLoss", L.TripletMarginLoss, nn.TripletMarginLoss, x(4, 3), x(4, 3, seed=1), x(4, 3, seed=2))
 
 ELSEWHERE = {
     "Layer": "the base of all",

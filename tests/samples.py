@@ -6,9 +6,10 @@ written. A new family of functions gets a file of its own, imported here.
 """
 
 import samples_arrays
+import samples_loss
 import samples_network
 from sampling import SAMPLES, Sample
 
 ALL = [sample for samples in SAMPLES.values() for sample in samples]
 
-__all__ = ["ALL", "SAMPLES", "Sample", "samples_arrays", "samples_network"]
+__all__ = ["ALL", "SAMPLES", "Sample", "samples_arrays", "samples_loss", "samples_network"]

@@ -1,7 +1,7 @@
-"""The sample calls of the functions that networks are made of: products, activations, losses."""
+"""The sample calls of the functions that networks are made of: products, activations."""
 
 import numpy as np
-from sampling import kink, positive, sample, whole, x
+from sampling import kink, sample, x
 
 # ------------------------------------------------------------------------------------------------- linear algebra
 
@@ -95,28 +95,3 @@ sample("dropout", x(3, 4), 0.4)
 sample("dropout", x(3, 4), p=0.4, training=False)
 sample("dropout", x(3), 1.0)
 sample("dropout", x(3), 0)
-
-# --------------------------------------------------------------------------------------------------------- losses
-
-REDUCTIONS = ("mean", "sum", "none")
-for reduction in REDUCTIONS:
-    sample("mse_loss", x(2, 3), x(2, 3, seed=1), reduction=reduction)
-    sample("mse_loss", x(0, 2), x(0, 2, seed=1), reduction=reduction)
-sample("mse_loss", x(3), whole(3))
-sample("mse_loss", x(), 0.5)
-
-CLASS_WEIGHTS = positive(3, seed=5)
-for scores, ids in [(x(4, 3), whole(4)), (x(2, 3, 2), whole(2, 2)), (x(3), whole()), (x(0, 3), whole(0))]:
-    some = np.where(np.arange(ids.size).reshape(ids.shape) % 3 == 1, -100, ids)
-    for reduction in REDUCTIONS:
-        for keywords in [{}, {"ignore_index": 1}]:
-            sample("cross_entropy nll_loss", scores, ids, reduction=reduction, **keywords)
-        sample("cross_entropy nll_loss", scores, some, reduction=reduction)
-        sample("cross_entropy nll_loss", scores, some, CLASS_WEIGHTS.tolist(), reduction=reduction)
-        sample("cross_entropy", scores, ids, label_smoothing=0.2, reduction=reduction)
-        sample("cross_entropy", scores, some, CLASS_WEIGHTS.tolist(), label_smoothing=0.2, reduction=reduction)
-        shares = positive(*scores.shape, seed=3)
-        sample("cross_entropy", scores, shares, reduction=reduction)
-        sample("cross_entropy", scores, shares, CLASS_WEIGHTS.tolist(), label_smoothing=0.2, reduction=reduction)
-kink("cross_entropy", np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]]), np.array([0, 1]), reduction="none")
-kink("cross_entropy", np.array([[1.0, -np.inf, 0.0], [-np.inf, 2.0, 1.0]]), np.array([0, 1]), reduction="none")

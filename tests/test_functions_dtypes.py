@@ -151,7 +151,8 @@ def test_no_function_of_integers_gives_float64(name):
             try:
                 result = sample.run(getattr(F, name), inputs)
             except ValueError as error:
-                assert "negative integer powers" in str(error)  # noqa: PT017  NumPy's own rule, kept
+                told = "negative integer powers", "expected probabilities"  # NumPy's own rule, kept; and 2 is none
+                assert any(t in str(error) for t in told)  # noqa: PT017
                 continue
         for y in result if isinstance(result, (list, tuple)) else [result]:
             assert y.dtype in ("float32", "int64", "bool")

@@ -125,6 +125,154 @@ def test_mse_loss():
     assert F.mse_loss([1.0, 2.0], [1, 4]).dtype == np.float32
 
 
+# ------------------------------------------------------------------------------ element by element, pairs and triples
+
+# (loss, its arguments, the losses), worked out by hand.
+BY_HAND = [
+    (F.l1_loss, ([1.0, 2.0], [3.0, 2.0]), [2.0, 0.0]),
+    (F.huber_loss, ([0.0, 0.0, 0.0], [1.0, -2.0, 4.0], 2.0), [0.5, 2.0, 6.0]),
+    (F.smooth_l1_loss, ([0.0, 0.0, 0.0], [1.0, -2.0, 4.0], 2.0), [0.25, 1.0, 3.0]),
+    (F.smooth_l1_loss, ([0.0, 0.0], [1.0, -2.0], 0.0), [1.0, 2.0]),
+    (F.binary_cross_entropy, ([0.5, 0.25], [1.0, 0.0]), [math.log(2), math.log(4 / 3)]),
+    (F.binary_cross_entropy, ([0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]), [100.0, 100.0, 0.0, 0.0]),
+    (F.binary_cross_entropy, ([0.5, 0.5], [1.0, 0.0], [2.0, 3.0]), [math.log(4), math.log(8)]),
+    (F.binary_cross_entropy_with_logits, ([0.0, math.log(3)], [1.0, 0.0]), [math.log(2), math.log(4)]),
+    (F.binary_cross_entropy_with_logits, ([0.0, 0.0], [1.0, 0.0], [1.0, 2.0]), [math.log(2), math.log(4)]),
+    (F.binary_cross_entropy_with_logits, ([0.0, 0.0], [1.0, 0.0], None, 3.0), [math.log(8), math.log(2)]),
+    (F.kl_div, (np.log([0.5, 0.25]), [0.5, 0.75]), [0.0, 0.75 * math.log(3)]),
+    (F.kl_div, (np.log([0.5, 0.25]), np.log([0.5, 0.75]), True), [0.0, 0.75 * math.log(3)]),
+    (F.hinge_embedding_loss, ([0.3, 0.3, 3.0], [1, -1, -1]), [0.3, 0.7, 0.0]),
+    (F.hinge_embedding_loss, ([0.3, 0.3, 3.0], [1, -1, -1], 4.0), [0.3, 3.7, 1.0]),
+    (F.margin_ranking_loss, ([3.0, 3.0, 1.0], [1.0, 1.0, 1.0], [1, -1, 1]), [0.0, 2.0, 0.0]),
+    (F.margin_ranking_loss, ([3.0, 3.0, 1.0], [1.0, 1.0, 1.0], [1, -1, 1], 0.5), [0.0, 2.5, 0.5]),
+    (F.cosine_embedding_loss, ([[3.0, 4.0], [3.0, 4.0]], [[1.0, 0.0], [0.0, 2.0]], [1, -1], 0.2), [0.4, 0.6]),
+    (F.triplet_margin_loss, ([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 2.0]]), [4.0]),
+    (F.triplet_margin_loss, ([[0.0, 0.0]], [[3.0, 4.0]], [[5.0, 0.0]], 1.0, 1), [3.0]),
+    (F.triplet_margin_loss, ([[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]], 1.0, 2, 1e-6, True), [5.0]),  # swapped: 1, not 5.83
+]
+
+
+@pytest.mark.parametrize(("f", "arguments", "expected"), BY_HAND)
+def test_losses_by_hand(f, arguments, expected):
+    losses = f(*arguments, reduction="none")
+    np.testing.assert_allclose(losses.numpy(), expected, rtol=1e-5, atol=1e-7)
+    assert f(*arguments, reduction="sum").item() == pytest.approx(sum(expected), rel=1e-5)
+    assert f(*arguments).item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+
+
+def test_kl_div_of_a_batch_is_the_divergence_per_sample():
+    p, q = np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]), np.array([[0.25, 0.5, 0.25], [0.3, 0.3, 0.4]])
+    per_sample = np.array([0.5 * math.log(2), 0.1 * math.log(1 / 3) + 0.2 * math.log(2 / 3) + 0.7 * math.log(7 / 4)])
+    assert F.kl_div(np.log(q), p, reduction="batchmean").item() == pytest.approx(per_sample.mean())
+    assert F.kl_div(np.log(q), p).item() == pytest.approx(per_sample.sum() / 6)
+
+
+EXTREME = [-1e4, -1e4, 1e4, 1e4, -100.0, 100.0, 0.0]
+LABELS = [0.0, 1.0, 0.0, 1.0, 0.3, 0.3, 1.0]
+# Of these logits, every loss that takes any: the scores of two classes are (x, 0).
+OF_LOGITS = {
+    "binary_cross_entropy_with_logits": lambda x: F.binary_cross_entropy_with_logits(x, LABELS, reduction="sum"),
+    "pos_weight": lambda x: F.binary_cross_entropy_with_logits(x, LABELS, pos_weight=3.0, reduction="sum"),
+    "binary_cross_entropy": lambda x: F.binary_cross_entropy(F.sigmoid(x), LABELS, reduction="sum"),
+    "cross_entropy": lambda x: F.cross_entropy(F.stack([x, x * 0], axis=1), [0, 1] * 3 + [0], reduction="sum"),
+    "smoothed": lambda x: F.cross_entropy(F.stack([x, x * 0], axis=1), [0, 1] * 3 + [0], label_smoothing=0.1),
+    "kl_div": lambda x: F.kl_div(F.logsigmoid(x), LABELS, reduction="sum"),
+    "log_target": lambda x: F.kl_div(F.logsigmoid(x), F.logsigmoid(-x), log_target=True, reduction="sum"),
+    "mse_loss": lambda x: F.mse_loss(x, LABELS),
+    "l1_loss": lambda x: F.l1_loss(x, LABELS),
+    "huber_loss": lambda x: F.huber_loss(x, LABELS),
+    "smooth_l1_loss": lambda x: F.smooth_l1_loss(x, LABELS, beta=0.01),
+    "hinge_embedding_loss": lambda x: F.hinge_embedding_loss(x, [1, -1] * 3 + [1]),
+    "margin_ranking_loss": lambda x: F.margin_ranking_loss(x, -x, [1, -1] * 3 + [1]),
+    "cosine_embedding_loss": lambda x: F.cosine_embedding_loss(x, x * LABELS, 1),
+    "triplet_margin_loss": lambda x: F.triplet_margin_loss(x, -x, x * LABELS),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", OF_LOGITS)
+def test_value_and_both_gradients_of_huge_logits_are_finite(name, dtype):
+    x = Tensor(np.array(EXTREME, dtype), requires_grad=True)
+    loss = OF_LOGITS[name](x)
+    (g,) = tn.grad(loss, x, create_graph=True)
+    second = tn.grad(g.sum(), x)[0] if g.requires_grad else g
+    for t in (loss, g, second):
+        assert t.dtype == dtype
+        assert np.isfinite(t.numpy()).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_binary_cross_entropy_with_logits_keeps_its_digits(dtype):
+    """Where sigmoid rounds to 1 or the two terms are nearly equal; PyTorch's float32 gives 0 for the first two."""
+    x = Tensor(np.array([-20.0, 20.0, -1e4, 1e4], dtype), requires_grad=True)
+    losses = F.binary_cross_entropy_with_logits(x, [0.0, 1.0, 1.0, 0.0], reduction="none")
+    small = math.log1p(math.exp(-20))
+    np.testing.assert_allclose(losses.numpy(), [small, small, 1e4, 1e4], rtol=1e-6)
+    np.testing.assert_allclose(tn.grad(losses.sum(), x)[0].numpy(), [small, -small, -1, 1], rtol=1e-6)
+
+
+def test_slopes_at_the_kinks_are_those_of_pytorch():
+    def slope(f, at):
+        at = Tensor(np.array(at), requires_grad=True)
+        return tn.grad(f(at), at)[0].tolist()
+
+    assert slope(lambda x: F.l1_loss(x, [0.0, 0.0], reduction="sum"), [0.0, -2.0]) == [0, -1]
+    assert slope(lambda x: F.huber_loss(x, [0.0, 0.0], reduction="sum"), [1.0, -1.0]) == [1, -1]
+    assert slope(lambda x: F.hinge_embedding_loss(x, [1, -1], reduction="sum"), [1.0, 1.0]) == [1, -1]
+    assert slope(lambda x: F.margin_ranking_loss(x, [1.0, 1.0], [1, -1], reduction="sum"), [1.0, 1.0]) == [-1, 1]
+    p = [0.0, 0.0, 1.0, 1.0]
+    assert slope(lambda x: F.binary_cross_entropy(x, [0.0, 1.0, 0.0, 1.0], reduction="sum"), p) == [0, -1e12, 1e12, 0]
+
+
+def test_a_probability_of_zero_adds_nothing_to_the_divergence():
+    log_p, t = Tensor(np.array([-np.inf, -1.0]), requires_grad=True), Tensor(np.array([0.0, 1.0]), requires_grad=True)
+    loss = F.kl_div(log_p, t, reduction="sum")
+    assert loss.item() == 1
+    assert [g.tolist() for g in tn.grad(loss, [log_p, t])] == [[0, -1], [0, 2]]
+    assert F.kl_div(log_p, [-np.inf, 0.0], log_target=True, reduction="sum").item() == 1
+
+
+def test_losses_of_halves_are_halves_and_their_mean_does_not_overflow():
+    many = np.full(70_000, 2.0, "float16")  # their sum is above 65504, the largest float16
+    for loss in [
+        F.mse_loss(many, many * 0),
+        F.cross_entropy(np.stack([many, many], axis=1), np.zeros(70_000, int), weight=[2.0, 1.0]),
+        F.cross_entropy(np.stack([many, many], axis=1), np.arange(70_000) % 2, ignore_index=1),
+    ]:
+        assert loss.dtype == np.float16
+        assert np.isfinite(loss.item())
+    for x in (F.cosine_similarity([[0.0, 0.0]], np.ones((1, 2), "float16")), F.cosine_similarity([0.0], [0.0], axis=0)):
+        assert (x.numpy() == 0).all()  # where eps is smaller than any float16, too
+
+
+@pytest.mark.parametrize("kind", [int, bool, np.uint8, np.float64])
+def test_targets_may_be_integers_or_booleans(kind):
+    x = Tensor(np.array([0.25, 0.5], "float32"), requires_grad=True)
+    for f in (F.l1_loss, F.mse_loss, F.smooth_l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits):
+        target = np.array([0, 1], kind)
+        loss = f(x, target)
+        assert loss.item() == f(x, target.astype("float32")).item()
+        if kind is not np.float64:  # an array of floats keeps its dtype
+            assert loss.dtype == np.float32
+    assert F.binary_cross_entropy(x, np.array([0, 1], kind)).item() == pytest.approx(math.log(8 / 3) / 2)
+    assert F.hinge_embedding_loss(x, np.array([1, 1], kind)).item() == 0.375
+
+
+def test_weights_broadcast_and_have_gradients():
+    x, t = Tensor(np.zeros((2, 3)), requires_grad=True), np.ones((2, 3))
+    for weight in ([1.0, 2.0, 3.0], [[1.0], [2.0]], 2.0, np.array([1, 2, 3])):
+        expected = math.log(2) * np.broadcast_to(weight, (2, 3)).mean()
+        for loss in (
+            F.binary_cross_entropy_with_logits(x, t, weight),
+            F.binary_cross_entropy_with_logits(x, t, pos_weight=weight),
+            F.binary_cross_entropy(x + 0.5, t, weight),
+        ):
+            assert loss.item() == pytest.approx(expected)
+    weight = Tensor(np.ones(3), requires_grad=True)
+    loss = F.binary_cross_entropy_with_logits(x, t, weight, weight, reduction="sum")
+    np.testing.assert_allclose(tn.grad(loss, weight)[0].numpy(), [4 * math.log(2)] * 3)
+
+
 # -------------------------------------------------------------------------------------------------- what is refused
 
 FOUR = np.zeros((4, 3), "float32")
@@ -154,6 +302,37 @@ def test_targets_that_do_not_fit(f, scores, targets, error, says):
     ("call", "says"),
     [
         (lambda: F.mse_loss(np.zeros(4), np.zeros((4, 1))), r"mse_loss: input has shape \(4,\) and target \(4, 1\)"),
+        *(
+            (lambda f=f: f(np.zeros(4), np.zeros((4, 1))), rf"{f.__name__}: input has shape \(4,\) and target \(4, 1\)")
+            for f in (F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.binary_cross_entropy, F.kl_div)
+        ),
+        (lambda: F.binary_cross_entropy_with_logits(np.zeros((4, 1)), np.zeros(4)), r"logits: input has shape \(4, 1\)"),
+        (lambda: F.hinge_embedding_loss(np.zeros(4), np.ones((4, 1))), r"target has shape \(4, 1\), expected \(4,\)"),
+        (lambda: F.margin_ranking_loss([1.0], [[1.0]], [1]), r"input1 has shape \(1,\) and input2 \(1, 1\)"),
+        (lambda: F.margin_ranking_loss([1.0], [1.0], 1), r"margin_ranking_loss: target has shape \(\), expected \(1,\)"),
+        (lambda: F.cosine_embedding_loss(FOUR, FOUR, np.ones((4, 3))), r"target has shape \(4, 3\), expected \(4,\)"),
+        (lambda: F.cosine_embedding_loss(FOUR, FOUR[:1], [1]), r"input1 has shape \(4, 3\) and input2 \(1, 3\)"),
+        (lambda: F.cosine_embedding_loss(1.0, 1.0, 1), "input1 and input2 are single numbers, expected vectors"),
+        (lambda: F.triplet_margin_loss(FOUR, FOUR, FOUR[0]), r"anchor .* \(4, 3\) and positive .* and negative \(3,\)"),
+        (lambda: F.triplet_margin_loss(1.0, 1.0, 1.0), "anchor and positive and negative are single numbers"),
+        (lambda: F.cosine_similarity(FOUR, FOUR, axis=2), "cosine_similarity: axis 2 is out of bounds"),
+        (lambda: F.hinge_embedding_loss([1.0, 2.0], [1, 0]), r"target is 0 at \(1,\), expected 1 or -1"),
+        (lambda: F.margin_ranking_loss([1.0], [1.0], [0.5]), r"margin_ranking_loss: target is 0.5 at \(0,\)"),
+        (lambda: F.cosine_embedding_loss(FOUR, FOUR, [1, 1, -1, 2]), r"target is 2 at \(3,\)"),
+        (lambda: F.binary_cross_entropy([0.5, 1.5], [1.0, 1.0]), r"input is 1.5 at \(1,\), .*with_logits"),
+        (lambda: F.binary_cross_entropy([0.5, -0.1], [1.0, 1.0]), r"input is -0.1 at \(1,\)"),
+        (lambda: F.binary_cross_entropy([0.5, 0.1], [1.0, 2.0]), r"target is 2 at \(1,\)"),
+        (lambda: F.binary_cross_entropy(FOUR, FOUR, [1.0] * 4), r"weight has shape \(4,\), .* broadcasts to .*\(4, 3\)"),
+        (
+            lambda: F.binary_cross_entropy_with_logits(FOUR[0], FOUR[0], pos_weight=FOUR),
+            r"with_logits: pos_weight has shape \(4, 3\), .* broadcasts to .*\(3,\)",
+        ),
+        (lambda: F.smooth_l1_loss(FOUR, FOUR, beta=-1.0), "beta is -1.0, expected a number of at least 0"),
+        (lambda: F.huber_loss(FOUR, FOUR, delta=0.0), "delta is 0.0, expected a number above 0"),
+        (lambda: F.huber_loss(FOUR, FOUR, delta=math.nan), "delta is nan"),
+        (lambda: F.triplet_margin_loss(FOUR, FOUR, FOUR, margin=0.0), "margin is 0.0, expected a number above 0"),
+        (lambda: F.kl_div(FOUR, FOUR, reduction="batch"), "kl_div: reduction is 'batch', expected 'batchmean', 'mean'"),
+        (lambda: F.triplet_margin_loss(FOUR, FOUR, FOUR, reduction="avg"), "triplet_margin_loss: reduction is 'avg'"),
         (lambda: F.mse_loss([1.0], [1.0], reduction="average"), "mse_loss: reduction is 'average'"),
         (lambda: F.cross_entropy(FOUR, [0] * 4, reduction="avg"), "cross_entropy: reduction is 'avg'"),
         (lambda: F.nll_loss(FOUR, [0] * 4, reduction=None), "nll_loss: reduction is None"),

@@ -10,6 +10,7 @@ import tinynet as tn
 from tinynet import functions as F
 from tinynet import layers as L
 from tinynet.layers import activation, linear
+from tinynet.layers import loss as losses
 
 
 def randn(*shape, dtype=np.float32):
@@ -194,9 +195,20 @@ FUNCTIONS = {  # layer: (function, positional arguments, the same as keywords)
     "LogSoftmax": ("log_softmax", (0,), {"axis": 0}),
     "LogSigmoid": ("logsigmoid", (), {}),
 }
-LOSSES = {
-    "CrossEntropyLoss": ("cross_entropy", {"label_smoothing": 0.1, "reduction": "sum"}),
-    "MSELoss": ("mse_loss", {"reduction": "none"}),
+LOSSES = {  # layer: (function, keywords, inputs after the first)
+    "CrossEntropyLoss": ("cross_entropy", {"label_smoothing": 0.1, "reduction": "sum"}, [np.array([0, 2, 1, 1])]),
+    "NLLLoss": ("nll_loss", {"ignore_index": 1, "reduction": "none"}, [np.array([0, 2, 1, 1])]),
+    "MSELoss": ("mse_loss", {"reduction": "none"}, [np.ones((4, 3))]),
+    "L1Loss": ("l1_loss", {"reduction": "sum"}, [np.ones((4, 3))]),
+    "SmoothL1Loss": ("smooth_l1_loss", {"beta": 0.5}, [np.ones((4, 3))]),
+    "HuberLoss": ("huber_loss", {"delta": 0.5}, [np.ones((4, 3))]),
+    "BCELoss": ("binary_cross_entropy", {"reduction": "sum"}, [np.ones((4, 3))]),
+    "BCEWithLogitsLoss": ("binary_cross_entropy_with_logits", {"pos_weight": [1.0, 2.0, 3.0]}, [np.ones((4, 3))]),
+    "KLDivLoss": ("kl_div", {"reduction": "batchmean"}, [np.ones((4, 3))]),
+    "HingeEmbeddingLoss": ("hinge_embedding_loss", {"margin": 5.0}, [-np.ones((4, 3))]),
+    "MarginRankingLoss": ("margin_ranking_loss", {"margin": 5.0}, [np.ones((4, 3)), -np.ones((4, 3))]),
+    "CosineEmbeddingLoss": ("cosine_embedding_loss", {"margin": -1.0}, [np.ones((4, 3)), -np.ones(4)]),
+    "TripletMarginLoss": ("triplet_margin_loss", {"margin": 5.0, "swap": True}, [np.ones((4, 3)), np.zeros((4, 3))]),
 }
 
 
@@ -205,7 +217,8 @@ def of_module(module):
 
 
 def test_every_layer_of_these_files_is_tested_here():
-    assert of_module(activation) == FUNCTIONS.keys() | LOSSES.keys()
+    assert of_module(activation) == FUNCTIONS.keys()
+    assert of_module(losses) == LOSSES.keys()
     assert of_module(linear) == {"Linear", "Flatten", "Unflatten", "Dropout"}
     lonely = {n for n in F.__all__ if F.__dict__[n].__module__ == F.relu.__module__} - {f for f, _, _ in FUNCTIONS.values()}
     assert not lonely, "API.md promises a layer for every activation"
@@ -227,11 +240,18 @@ def test_activation_layers_are_their_functions(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_layers_are_their_functions(name):
-    function, keywords = LOSSES[name]
-    f, layer_class, x = getattr(F, function), getattr(L, name), randn(4, 3)
-    targets = np.array([0, 2, 1, 1]) if name == "CrossEntropyLoss" else randn(4, 3) + 1
-    assert layer_class()(x, targets).item() == f(x, targets).item()
-    np.testing.assert_array_equal(layer_class(**keywords)(x, targets).data, f(x, targets, **keywords).data)
+    function, keywords, others = LOSSES[name]
+    f, layer_class, x = getattr(F, function), getattr(L, name), abs(randn(4, 3)) / 10
+    assert layer_class()(x, *others).item() == f(x, *others).item()
+    found = layer_class(**keywords)(x, *others).data
+    np.testing.assert_array_equal(found, f(x, *others, **keywords).data)
+    assert not np.array_equal(found, f(x, *others).data)
+    assert layer_class(**keywords).parameters() == []
+
+
+def test_every_loss_has_its_layer():
+    losses = {name for name in F.__all__ if getattr(F, name).__module__.split(".")[-1].startswith("loss")}
+    assert losses - {f for f, _, _ in LOSSES.values()} == {"cosine_similarity"}
 
 
 def test_wrong_arguments_of_an_activation():

@@ -68,7 +68,23 @@ from .elementwise import (
 from .indexing import argsort, diagonal, getitem, one_hot, sort, take, take_along_axis, topk
 from .joining import concatenate, pad, repeat, split, stack, tile
 from .linalg import dot, einsum, linear, matmul, outer, tensordot
-from .loss import cross_entropy, mse_loss, nll_loss
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from .loss_classes import cross_entropy, nll_loss
+from .loss_pairs import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    triplet_margin_loss,
+)
 from .random import dropout
 from .reduce import (
     all,

@@ -1,7 +1,8 @@
-"""Losses: how far an output is from its target, as one number (or one for each sample); names and conventions PyTorch's.
+"""Losses: how far an output is from a target of its own shape, element by element; names and conventions PyTorch's.
 
-``reduction`` is ``"mean"``, ``"sum"`` or ``"none"``. A target of another shape than the output is an error, never broadcast:
-(4,) against (4, 1) would silently compare every pair.
+``reduction`` is ``"mean"`` (over all elements), ``"sum"`` or ``"none"``. The one idea: what all losses share stands here,
+the reduction and the check of shapes. A target of another shape than the output is an error, never broadcast: (4,) against
+(4, 1) would silently compare every pair. Those of classes stand in loss_classes.py, of pairs and triples in loss_pairs.py.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from ..op import data_of, forward_of, op
+from ..op import data_of, op
 from ..tensor import Tensor
-from .activation import log_softmax, softmax
-from .elementwise import square, where
-from .indexing import rows_of_ones
-from .shape import arraylike, arraylikes, expand_dims, moveaxis, reshape
+from .activation import logsigmoid, sigmoid
+from .elementwise import abs, clip, exp, log, maximum, mul, square, where
+from .shape import arraylikes
 
 
-def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
+def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
+    """The mean or sum of the losses, or these themselves; ValueError naming the function for another ``reduction``."""
     if reduction == "mean":
         return loss.mean() if loss.size else loss.sum() + np.nan  # of nothing: NaN, as in PyTorch, and no warning
     if reduction == "sum":
@@ -29,143 +30,210 @@ def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
     raise ValueError(f"{name}: reduction is {reduction!r}, expected 'mean', 'sum' or 'none'")
 
 
+def of_one_shape(name: str, **operands: Any) -> list:
+    """The operands as Tensors; ValueError naming the function and the shapes where these differ."""
+    tensors = arraylikes(operands.values())
+    if any(t.shape != tensors[0].shape for t in tensors):
+        first, *others = (f"{operand} {t.shape}" for operand, t in zip(operands, tensors, strict=True))
+        raise ValueError(f"{name}: {first.replace(' ', ' has shape ', 1)} and {' and '.join(others)}; expected the same")
+    return tensors
+
+
+def representable(eps: float, dtype: Any) -> float:
+    """What keeps a divisor above 0: ``eps``, or the smallest number that a dtype with fewer digits has."""
+    return max(eps, float(np.finfo(dtype if dtype.kind == "f" else np.float32).tiny))
+
+
 def mse_loss(input, target, reduction="mean") -> Tensor:
-    """The squared error (input - target)**2, averaged over all elements. Both of one shape.
+    """The squared error (input - target)**2. Both of one shape.
 
     >>> mse_loss([1.0, 2.0], [1.0, 4.0])
     tensor(2.)
     """
-    input, target = arraylikes((input, target))
-    if input.shape != target.shape:
-        raise ValueError(f"mse_loss: input has shape {input.shape} and target {target.shape}; expected the same")
-    return _reduce(square(input - target), reduction, "mse_loss")
+    input, target = of_one_shape("mse_loss", input=input, target=target)
+    return reduced(square(input - target), reduction, "mse_loss")
 
 
-# ---------------------------------------------------------------------------------------------------- classification
+def l1_loss(input, target, reduction="mean") -> Tensor:
+    """The absolute error |input - target|; slope 0 where they are equal. Both of one shape.
+
+    >>> l1_loss([1.0, 2.0], [1.0, 4.0])
+    tensor(1.)
+    """
+    input, target = of_one_shape("l1_loss", input=input, target=target)
+    return reduced(abs(input - target), reduction, "l1_loss")
 
 
-def _pick(x, ids):
-    """x[i, ids[i]] for logits (N, C) and ids (N,)."""
-    return x[array_module(x).arange(len(ids)), ids]
+@op(lambda g, y, d, delta: g * clip(d, -delta, delta))
+def _huber(d, delta):
+    xp = array_module(d)
+    d = xp.abs(d)
+    near = xp.minimum(d, delta)  # d * d would overflow where it is not used
+    return near * (d - 0.5 * near)
 
 
-@op(lambda g, y, x, ids: g[:, None] * (softmax(x) - rows_of_ones(ids, x.shape[1], x.dtype)), None)
-def _cross_entropy(x, ids):
-    """-log(softmax(x))[i, ids[i]] in one pass; the softmax in its gradient is cheaper to compute again than to keep."""
-    return -_pick(forward_of(log_softmax)(x), ids)
+def huber_loss(input, target, delta=1.0, reduction="mean") -> Tensor:
+    """d**2 / 2 for d = |input - target| up to ``delta``, delta (d - delta / 2) above: an outlier pulls with slope delta.
+
+    Both of one shape. Huber 1964, Annals of Mathematical Statistics 35. ValueError for a ``delta`` that is not above 0.
+
+    >>> huber_loss([0.0, 0.0], [1.0, 4.0], reduction="none")
+    tensor([0.5, 3.5])
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta is {delta}, expected a number above 0")
+    input, target = of_one_shape("huber_loss", input=input, target=target)
+    return reduced(_huber(input - target, delta=delta), reduction, "huber_loss")
 
 
-@op(lambda g, y, x, ids: -g[:, None] * rows_of_ones(ids, x.shape[1], x.dtype), None)
-def _nll(x, ids):
-    return -_pick(x, ids)
+def smooth_l1_loss(input, target, beta=1.0, reduction="mean") -> Tensor:
+    """d**2 / (2 beta) for d = |input - target| up to ``beta``, d - beta / 2 above: ``huber_loss`` divided by beta.
+
+    With ``beta=0`` it is ``l1_loss``. Both of one shape. Girshick 2015, arXiv:1504.08083. ValueError for a ``beta`` below 0.
+
+    >>> smooth_l1_loss([0.0, 0.0], [1.0, 4.0], beta=2.0, reduction="none")
+    tensor([0.25, 3.  ])
+    """
+    if not beta >= 0:
+        raise ValueError(f"smooth_l1_loss: beta is {beta}, expected a number of at least 0")
+    input, target = of_one_shape("smooth_l1_loss", input=input, target=target)
+    d = input - target
+    return reduced(_huber(d, delta=beta) / beta if beta else abs(d), reduction, "smooth_l1_loss")
 
 
-def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, Any]:
-    """Targets as integer ids ``(N,)`` with 0 in place of the ignored ones, and which are ignored (None: none)."""
-    expected = (scores.shape[0], *scores.shape[2:])
-    if targets.dtype.kind not in "iu":
-        raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")
-    if targets.shape != expected:
-        raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {scores.shape}")
-    ids = data_of(targets)
-    ignored = ids == ignore_index
-    if ignored.any():
-        ids = array_module(ids).where(ignored, 0, ids)
-    else:
-        ignored = None
-    classes = scores.shape[1]
-    if ids.size and (ids.min() < 0 or ids.max() >= classes):
-        where = tuple(int(i[0]) for i in ((ids < 0) | (ids >= classes)).nonzero())
-        raise IndexError(
-            f"{name}: label {int(ids[where])} at position {where} is outside [0, {classes}), "
-            f"the classes that scores of shape {scores.shape} have"
+# ------------------------------------------------------------------------------------------------------ probabilities
+
+
+def _logs(p) -> tuple[Any, Any]:
+    """log(p) and log(1 - p), neither below -100."""
+    xp, zero, one = array_module(p), p == 0, p == 1
+    log_p, log_q = xp.log(xp.where(zero, 1, p)), xp.log1p(xp.where(one, 0, p * -1.0))
+    return xp.maximum(xp.where(zero, -100, log_p), -100), xp.maximum(xp.where(one, -100, log_q), -100)
+
+
+def _variance(p):
+    """p (1 - p), kept above 0."""
+    return maximum(p * (1 - p), representable(1e-12, p.dtype))
+
+
+@op(lambda g, y, p: g / _variance(p))
+def _log_odds(p):
+    log_p, log_q = _logs(p)
+    return log_p - log_q
+
+
+@op(lambda g, y, p, t: g * (p - t) / _variance(p), lambda g, y, p, t: -g * _log_odds(p))
+def _binary_cross_entropy(p, t):
+    log_p, log_q = _logs(p)
+    return -(t * log_p + (1 - t) * log_q)
+
+
+def _in_unit_interval(argument: str, p, hint: str = "") -> None:
+    p = data_of(p)
+    wrong = (p < 0) | (p > 1)
+    if wrong.any():
+        at = tuple(int(i[0]) for i in wrong.nonzero())
+        raise ValueError(
+            f"binary_cross_entropy: {argument} is {float(p[at]):g} at {at}, expected probabilities in [0, 1]{hint}"
         )
-    return ids.reshape(-1), None if ignored is None else ignored.reshape(-1)
 
 
-def _rows(scores) -> Any:
-    """Scores (N, C, ...) as (N * ..., C)."""
-    return scores if scores.ndim == 2 else reshape(moveaxis(scores, 1, -1), (-1, scores.shape[1]))
+def _fits(name: str, argument: str, weight, shape: tuple[int, ...]):
+    """``weight`` if it broadcasts to ``shape``; a ValueError else."""
+    try:
+        fits = np.broadcast_shapes(np.shape(data_of(weight)), shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name}: {argument} has shape {np.shape(data_of(weight))}, expected one that broadcasts to the input's {shape}"
+        )
+    return weight
 
 
-def _class_weights(name: str, weight, scores, dtype) -> Any:
-    weight = Tensor(weight, dtype) if isinstance(weight, (list, tuple)) else arraylike(weight)
-    if weight.shape != (scores.shape[1],):
-        raise ValueError(f"{name}: weight has shape {weight.shape}, expected ({scores.shape[1]},), one for each class")
-    return data_of(weight).astype(dtype)
+def binary_cross_entropy(input, target, weight=None, reduction="mean") -> Tensor:
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p = ``input`` and targets t, both in [0, 1] and of one shape.
 
+    Neither logarithm counts as less than -100, so that a p of 0 or 1 has a finite loss and gradient, as in PyTorch.
+    ``weight`` scales the elements (any shape that broadcasts); the mean stays one over their number. Where p is a sigmoid's
+    value, take ``binary_cross_entropy_with_logits`` of the sigmoid's input, which loses no digits.
 
-def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
-    """The loss ``each(rows, ids)`` of every sample, weighted by class, those ignored left out, and reduced."""
-    ids, ignored = _checked_ids(name, scores, targets, ignore_index)
-    rows = _rows(scores)
-    loss = each(rows, ids)
-    if weight is None and ignored is None and not smoothing:
-        return _reduce(loss if scores.ndim == 2 else reshape(loss, targets.shape), reduction, name)
-    xp = array_module(ids)
-    dtype = loss.dtype
-    weight = xp.ones(scores.shape[1], dtype) if weight is None else _class_weights(name, weight, scores, dtype)
-    share = weight[ids]
-    loss = loss * share
-    if smoothing:
-        uniform = -(log_softmax(rows) * weight).sum(axis=1)
-        loss = loss * (1 - smoothing) + uniform * (smoothing / scores.shape[1])
-    if ignored is not None:
-        share = xp.where(ignored, 0, share)
-        loss = where(ignored, 0, loss)  # not times 0: an ignored row may hold infinities
-    if reduction == "mean":
-        total = float(share.sum())
-        return loss.sum() * (1 / total) if total else loss.sum() + np.nan  # all ignored: NaN, its gradient 0, as in PyTorch
-    return _reduce(reshape(loss, targets.shape), reduction, name)
+    Raises ``ValueError`` for a p or t outside [0, 1] and for shapes that do not fit.
 
-
-def _batch(name: str, scores, targets) -> tuple[Any, Any]:
-    """Scores, which need a class axis, and targets as Tensors."""
-    scores, targets = arraylikes((scores, targets))
-    if scores.ndim == 0:
-        raise ValueError(f"{name}: scores need a class axis, (N, C) or (N, C, ...); got a single number")
-    return scores, targets
-
-
-def nll_loss(log_probabilities, targets, weight=None, ignore_index=-100, reduction="mean") -> Tensor:
-    """The negative log-likelihood -log_probabilities[i, targets[i]] of ``(N, C)`` or ``(N, C, ...)`` for class ids.
-
-    ``weight`` and ``ignore_index`` as in ``cross_entropy``; log_softmax followed by nll_loss is cross_entropy.
+    >>> binary_cross_entropy([0.5, 0.25], [1.0, 0.0], reduction="none")
+    tensor([0.6931, 0.2877])
     """
-    scores, targets = _batch("nll_loss", log_probabilities, targets)
-    if scores.ndim == 1:
-        one = nll_loss(expand_dims(scores, 0), expand_dims(targets, 0), weight, ignore_index, reduction)
-        return reshape(one, ())
-    return _from_ids("nll_loss", _nll, scores, targets, weight, ignore_index, reduction)
+    input, target = of_one_shape("binary_cross_entropy", input=input, target=target)
+    _in_unit_interval("input", input, "; for logits there is binary_cross_entropy_with_logits")
+    _in_unit_interval("target", target)
+    loss = _binary_cross_entropy(input, target)
+    if weight is not None:
+        loss = mul(loss, _fits("binary_cross_entropy", "weight", weight, loss.shape))
+    return reduced(loss, reduction, "binary_cross_entropy")
 
 
-def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean") -> Tensor:
-    """The cross-entropy -sum_c q_c log softmax(logits)_c between targets q and logits, stable for logits of any size.
+@op(
+    lambda g, y, x, t, w: g * ((1 - t) * sigmoid(x) - t * w * sigmoid(-x)),
+    lambda g, y, x, t, w: g * (logsigmoid(-x) - w * logsigmoid(x)),
+    lambda g, y, x, t, w: -g * t * logsigmoid(x),
+)
+def _binary_cross_entropy_with_logits(x, t, w):
+    """The two logarithms are -max(-x, 0) - rest and -max(x, 0) - rest; neither overflows or cancels out."""
+    xp = array_module(x)
+    rest = xp.log1p(xp.exp(xp.abs(x) * -1.0))
+    return t * w * (xp.maximum(x * -1.0, 0) + rest) + (1 - t) * (xp.maximum(x, 0) + rest)
 
-    ``logits``: ``(N, C)`` or ``(N, C, ...)``, or ``(C,)`` without a batch. ``targets``: class ids (integers, the shape
-    of the logits without C), or probabilities (floats, the shape of the logits). ``weight`` ``(C,)`` scales each class;
-    the mean is then over the weights of the targets, as in PyTorch. Ids equal to ``ignore_index`` count for nothing.
-    ``label_smoothing`` e mixes the target with e times the uniform distribution (Szegedy et al. 2016,
-    arXiv:1512.00567).
 
-    Raises ``IndexError`` naming a label outside [0, C), -1 included; ``ValueError`` for shapes that do not fit;
-    ``TypeError`` for ids that are not integers.
+def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction="mean") -> Tensor:
+    """-(w t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))) for logits x = ``input`` and targets t in [0, 1], of one shape.
 
-    >>> cross_entropy([[2.0, 0.0], [0.0, 2.0]], [0, 0])
-    tensor(1.1269)
+    Exact for logits of any size. w is ``pos_weight``, how much a positive counts (often negatives / positives), of any shape
+    that broadcasts to the input's: ``(C,)`` for ``(N, C)``. ``weight`` scales the elements likewise; the mean stays one over
+    their number.
+
+    Raises ``ValueError`` for shapes that do not fit.
+
+    >>> binary_cross_entropy_with_logits([0.0, -1e4], [1.0, 1.0], reduction="none")
+    tensor([6.9315e-01, 1.0000e+04])
     """
-    logits, targets = _batch("cross_entropy", logits, targets)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, expected between 0 and 1")
-    if logits.ndim == 1:
-        arguments = weight, ignore_index, label_smoothing, reduction
-        return reshape(cross_entropy(expand_dims(logits, 0), expand_dims(targets, 0), *arguments), ())
-    if targets.dtype.kind == "f" and targets.shape == logits.shape:
-        log_p = log_softmax(logits, axis=1)
-        log_p = where((targets == 0) & (log_p == -np.inf), 0, log_p)  # 0 log 0 is 0
-        targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[1]
-        if weight is not None:
-            shape = (1, -1) + (1,) * (logits.ndim - 2)
-            targets = targets * _class_weights("cross_entropy", weight, logits, log_p.dtype).reshape(shape)
-        return _reduce(-(log_p * targets).sum(axis=1), reduction, "cross_entropy")
-    return _from_ids("cross_entropy", _cross_entropy, logits, targets, weight, ignore_index, reduction, label_smoothing)
+    name = "binary_cross_entropy_with_logits"
+    input, target = of_one_shape(name, input=input, target=target)
+    w = 1.0 if pos_weight is None else _fits(name, "pos_weight", pos_weight, input.shape)
+    loss = _binary_cross_entropy_with_logits(input, target, w)
+    if weight is not None:
+        loss = mul(loss, _fits(name, "weight", weight, loss.shape))
+    return reduced(loss, reduction, name)
+
+
+def _log(t):
+    """log(t) for the rule of t log t; 0 at 0, where the slope is infinite."""
+    return log(where(t == 0, 1, t))
+
+
+@op(lambda g, y, x, t: -g * t, lambda g, y, x, t: where(t == 0, 0, g * (_log(t) + 1 - x)))
+def _kl_div(x, t):
+    xp = array_module(x)
+    return xp.where(t == 0, 0, t) * (xp.log(xp.where(t == 0, 1, t)) - xp.where(t == 0, 0, x))
+
+
+def kl_div(input, target, log_target=False, reduction="mean") -> Tensor:
+    """t (log t - x), the terms of the Kullback-Leibler divergence of log-probabilities x = ``input`` from probabilities t.
+
+    Both of one shape. A t of 0 adds nothing, whatever x is (in PyTorch NaN for an x of -inf), and its own slope, which is
+    infinite, is taken as 0. With ``log_target`` the target is log t. ``reduction`` may also be ``"batchmean"``, the sum
+    divided by the length of the first axis: that is the divergence per sample, which ``"mean"``, over all elements, is not.
+
+    >>> kl_div(np.log([[0.5, 0.5]]), [[1.0, 0.0]], reduction="batchmean").item()
+    0.6931471805599453
+    """
+    input, target = of_one_shape("kl_div", input=input, target=target)
+    if log_target:
+        none = target == -np.inf
+        loss = exp(target) * (where(none, 0, target) - where(none, 0, input))
+    else:
+        loss = _kl_div(input, target)
+    if reduction == "batchmean":
+        return loss.sum() / loss.shape[0] if loss.ndim and loss.shape[0] else reduced(loss, "mean", "kl_div")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"kl_div: reduction is {reduction!r}, expected 'batchmean', 'mean', 'sum' or 'none'")
+    return reduced(loss, reduction, "kl_div")

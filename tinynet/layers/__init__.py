@@ -6,7 +6,6 @@ from .activation import (
     GELU,
     GLU,
     SELU,
-    CrossEntropyLoss,
     Hardsigmoid,
     Hardswish,
     Hardtanh,
@@ -14,7 +13,6 @@ from .activation import (
     LogSigmoid,
     LogSoftmax,
     Mish,
-    MSELoss,
     ReLU,
     Sigmoid,
     SiLU,
@@ -26,3 +24,18 @@ from .activation import (
 from .container import Identity, Lambda, LayerDict, LayerList, Sequential
 from .layer import Layer
 from .linear import Dropout, Flatten, Linear, Unflatten
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CrossEntropyLoss,
+    HingeEmbeddingLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MarginRankingLoss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+    TripletMarginLoss,
+)

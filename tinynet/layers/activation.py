@@ -1,4 +1,4 @@
-"""A layer for every activation, and for the losses that one may want as objects.
+"""A layer for every activation.
 
 The one idea: such a layer is a function with its keywords remembered, so it is made from the function.
 """
@@ -41,31 +41,29 @@ class FunctionLayer(Layer):
         return ", ".join(f"{name}={value}" for name, value in self.keywords.items())
 
 
-def _layer(name: str, function: Callable, inputs: int = 1) -> type[FunctionLayer]:
+def function_layer(name: str, function: Callable, inputs: int = 1, module: str = __name__) -> type[FunctionLayer]:
+    """The class of a layer that calls ``function`` with that many inputs, and has its other parameters as keywords."""
     told = (function.__doc__ or "").partition(">>>")[0].strip()  # its example calls the function, not the layer
     what = f"``functions.{function.__name__}`` as a layer, with its keywords: {told}"
-    body = {"function": staticmethod(function), "inputs": inputs, "__doc__": what, "__module__": __name__}
+    body = {"function": staticmethod(function), "inputs": inputs, "__doc__": what, "__module__": module}
     return type(name, (FunctionLayer,), body)
 
 
-ReLU = _layer("ReLU", F.relu)
-LeakyReLU = _layer("LeakyReLU", F.leaky_relu)
-ELU = _layer("ELU", F.elu)
-SELU = _layer("SELU", F.selu)
-GELU = _layer("GELU", F.gelu)
-SiLU = _layer("SiLU", F.silu)
-Sigmoid = _layer("Sigmoid", F.sigmoid)
-Tanh = _layer("Tanh", F.tanh)
-Softplus = _layer("Softplus", F.softplus)
-Softsign = _layer("Softsign", F.softsign)
-Hardtanh = _layer("Hardtanh", F.hardtanh)
-Hardsigmoid = _layer("Hardsigmoid", F.hardsigmoid)
-Hardswish = _layer("Hardswish", F.hardswish)
-Mish = _layer("Mish", F.mish)
-GLU = _layer("GLU", F.glu)
-Softmax = _layer("Softmax", F.softmax)
-LogSoftmax = _layer("LogSoftmax", F.log_softmax)
-LogSigmoid = _layer("LogSigmoid", F.logsigmoid)
-
-CrossEntropyLoss = _layer("CrossEntropyLoss", F.cross_entropy, inputs=2)
-MSELoss = _layer("MSELoss", F.mse_loss, inputs=2)
+ReLU = function_layer("ReLU", F.relu)
+LeakyReLU = function_layer("LeakyReLU", F.leaky_relu)
+ELU = function_layer("ELU", F.elu)
+SELU = function_layer("SELU", F.selu)
+GELU = function_layer("GELU", F.gelu)
+SiLU = function_layer("SiLU", F.silu)
+Sigmoid = function_layer("Sigmoid", F.sigmoid)
+Tanh = function_layer("Tanh", F.tanh)
+Softplus = function_layer("Softplus", F.softplus)
+Softsign = function_layer("Softsign", F.softsign)
+Hardtanh = function_layer("Hardtanh", F.hardtanh)
+Hardsigmoid = function_layer("Hardsigmoid", F.hardsigmoid)
+Hardswish = function_layer("Hardswish", F.hardswish)
+Mish = function_layer("Mish", F.mish)
+GLU = function_layer("GLU", F.glu)
+Softmax = function_layer("Softmax", F.softmax)
+LogSoftmax = function_layer("LogSoftmax", F.log_softmax)
+LogSigmoid = function_layer("LogSigmoid", F.logsigmoid)

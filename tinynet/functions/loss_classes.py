@@ -1,0 +1,149 @@
+"""Losses of classification, for class ids or probabilities; names and conventions PyTorch's.
+
+The one idea: scores ``(N, C, ...)`` are rows of C classes, and every sample's loss is taken from its row; weights, ignored
+targets, label smoothing and the mean over the weights are the same for all such losses, and stand once in ``_from_ids``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import array_module
+from ..op import data_of, forward_of, op
+from ..tensor import Tensor
+from .activation import log_softmax, softmax
+from .elementwise import where
+from .indexing import rows_of_ones
+from .loss import reduced
+from .shape import arraylike, arraylikes, expand_dims, moveaxis, reshape
+
+
+def _pick(x, ids):
+    """x[i, ids[i]] for logits (N, C) and ids (N,)."""
+    return x[array_module(x).arange(len(ids)), ids]
+
+
+@op(lambda g, y, x, ids: g[:, None] * (softmax(x) - rows_of_ones(ids, x.shape[1], x.dtype)), None)
+def _cross_entropy(x, ids):
+    """-log(softmax(x))[i, ids[i]] in one pass; the softmax in its gradient is cheaper to compute again than to keep."""
+    return -_pick(forward_of(log_softmax)(x), ids)
+
+
+@op(lambda g, y, x, ids: -g[:, None] * rows_of_ones(ids, x.shape[1], x.dtype), None)
+def _nll(x, ids):
+    return -_pick(x, ids)
+
+
+def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, Any]:
+    """Targets as integer ids ``(N,)`` with 0 in place of the ignored ones, and which are ignored (None: none)."""
+    expected = (scores.shape[0], *scores.shape[2:])
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")
+    if targets.shape != expected:
+        raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {scores.shape}")
+    ids = data_of(targets)
+    ignored = ids == ignore_index
+    if ignored.any():
+        ids = array_module(ids).where(ignored, 0, ids)
+    else:
+        ignored = None
+    classes = scores.shape[1]
+    if ids.size and (ids.min() < 0 or ids.max() >= classes):
+        where = tuple(int(i[0]) for i in ((ids < 0) | (ids >= classes)).nonzero())
+        raise IndexError(
+            f"{name}: label {int(ids[where])} at position {where} is outside [0, {classes}), "
+            f"the classes that scores of shape {scores.shape} have"
+        )
+    return ids.reshape(-1), None if ignored is None else ignored.reshape(-1)
+
+
+def _rows(scores) -> Any:
+    """Scores (N, C, ...) as (N * ..., C)."""
+    return scores if scores.ndim == 2 else reshape(moveaxis(scores, 1, -1), (-1, scores.shape[1]))
+
+
+def _class_weights(name: str, weight, scores, dtype) -> Any:
+    weight = Tensor(weight, dtype) if isinstance(weight, (list, tuple)) else arraylike(weight)
+    if weight.shape != (scores.shape[1],):
+        raise ValueError(f"{name}: weight has shape {weight.shape}, expected ({scores.shape[1]},), one for each class")
+    return data_of(weight).astype(dtype)
+
+
+def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
+    """The loss ``each(rows, ids)`` of every sample, weighted by class, those ignored left out, and reduced."""
+    ids, ignored = _checked_ids(name, scores, targets, ignore_index)
+    rows = _rows(scores)
+    loss = each(rows, ids)
+    if weight is None and ignored is None and not smoothing:
+        return reduced(loss if scores.ndim == 2 else reshape(loss, targets.shape), reduction, name)
+    xp = array_module(ids)
+    dtype = loss.dtype
+    weight = xp.ones(scores.shape[1], dtype) if weight is None else _class_weights(name, weight, scores, dtype)
+    share = weight[ids]
+    loss = loss * share
+    if smoothing:
+        uniform = -(log_softmax(rows) * weight).sum(axis=1)
+        loss = loss * (1 - smoothing) + uniform * (smoothing / scores.shape[1])
+    if ignored is not None:
+        share = xp.where(ignored, 0, share)
+        loss = where(ignored, 0, loss)  # not times 0: an ignored row may hold infinities
+    if reduction == "mean" and ids.size:
+        share = share.mean(keepdims=True)  # of means, which have range enough in float16, and not of sums
+        nothing = share == 0  # all ignored: NaN, and its gradient 0, as in PyTorch
+        share, nan = (xp.where(nothing, *pair).astype(dtype).reshape(()) for pair in [(np.inf, share), (np.nan, 0)])
+        return loss.mean() / share + nan
+    return reduced(reshape(loss, targets.shape), reduction, name)
+
+
+def _batch(name: str, scores, targets) -> tuple[Any, Any]:
+    """Scores, which need a class axis, and targets as Tensors."""
+    scores, targets = arraylikes((scores, targets))
+    if scores.ndim == 0:
+        raise ValueError(f"{name}: scores need a class axis, (N, C) or (N, C, ...); got a single number")
+    return scores, targets
+
+
+def nll_loss(log_probabilities, targets, weight=None, ignore_index=-100, reduction="mean") -> Tensor:
+    """The negative log-likelihood -log_probabilities[i, targets[i]] of ``(N, C)`` or ``(N, C, ...)`` for class ids.
+
+    ``weight`` and ``ignore_index`` as in ``cross_entropy``; log_softmax followed by nll_loss is cross_entropy.
+    """
+    scores, targets = _batch("nll_loss", log_probabilities, targets)
+    if scores.ndim == 1:
+        one = nll_loss(expand_dims(scores, 0), expand_dims(targets, 0), weight, ignore_index, reduction)
+        return reshape(one, ())
+    return _from_ids("nll_loss", _nll, scores, targets, weight, ignore_index, reduction)
+
+
+def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean") -> Tensor:
+    """The cross-entropy -sum_c q_c log softmax(logits)_c between targets q and logits, stable for logits of any size.
+
+    ``logits``: ``(N, C)`` or ``(N, C, ...)``, or ``(C,)`` without a batch. ``targets``: class ids (integers, the shape
+    of the logits without C), or probabilities (floats, the shape of the logits). ``weight`` ``(C,)`` scales each class;
+    the mean is then over the weights of the targets, as in PyTorch. Ids equal to ``ignore_index`` count for nothing.
+    ``label_smoothing`` e mixes the target with e times the uniform distribution (Szegedy et al. 2016,
+    arXiv:1512.00567).
+
+    Raises ``IndexError`` naming a label outside [0, C), -1 included; ``ValueError`` for shapes that do not fit;
+    ``TypeError`` for ids that are not integers.
+
+    >>> cross_entropy([[2.0, 0.0], [0.0, 2.0]], [0, 0])
+    tensor(1.1269)
+    """
+    logits, targets = _batch("cross_entropy", logits, targets)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, expected between 0 and 1")
+    if logits.ndim == 1:
+        arguments = weight, ignore_index, label_smoothing, reduction
+        return reshape(cross_entropy(expand_dims(logits, 0), expand_dims(targets, 0), *arguments), ())
+    if targets.dtype.kind == "f" and targets.shape == logits.shape:
+        log_p = log_softmax(logits, axis=1)
+        log_p = where((targets == 0) & (log_p == -np.inf), 0, log_p)  # 0 log 0 is 0
+        targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[1]
+        if weight is not None:
+            shape = (1, -1) + (1,) * (logits.ndim - 2)
+            targets = targets * _class_weights("cross_entropy", weight, logits, log_p.dtype).reshape(shape)
+        return reduced(-(log_p * targets).sum(axis=1), reduction, "cross_entropy")
+    return _from_ids("cross_entropy", _cross_entropy, logits, targets, weight, ignore_index, reduction, label_smoothing)
