@@ -1,4 +1,4 @@
 """The few loops worth compiling. The plain array code here is the reference that compiled versions are tested against."""
 
 from .elementary import abs, exp, maximum, minimum, sign, sqrt, where
-from .update import update
+from .update import update, update_whole

@@ -41,6 +41,11 @@ def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: di
         _store(rule(w[piece], grad[piece], *parts, **hyper), (w[piece], *parts))
 
 
+def update_whole(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: dict[str, Any]) -> None:
+    """The same for a rule that is not elementwise: it is run once, on the arrays as they are."""
+    _store(rule(w, grad, *buffers.values(), **hyper), (w, *buffers.values()))
+
+
 def _compiled(rule: Callable, flat: tuple, buffers: dict[str, Any], hyper: dict[str, Any]) -> bool:
     """Run the rule's compiled loop; False where there is none.
 

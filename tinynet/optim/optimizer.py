@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module, device_of, is_array, to_device
-from ..kernels import update
+from ..kernels import update, update_whole
 from .hyper import DECAY, checked, full_rule, keywords
 
 FOR_ALL = {"weight_decay": 0.0, "maximize": False}  # the hyper-parameters that every optimizer has besides its own
@@ -56,6 +56,8 @@ class Optimizer:
     buffers: tuple[str, ...] = ()
     defaults: dict[str, Any] = {}
     ranges: dict[str, str] = {}
+    axes: int | None = None  # how many axes a parameter must have, where the rule is not for all
+    elementwise = True  # False: ``rule`` looks at a parameter as a whole, and is run as array code on each of them
     needs_closure = False  # True: ``step`` takes a function that computes the loss and the gradients anew
     rule: Callable[..., Any]
 
@@ -106,6 +108,11 @@ class Optimizer:
                 raise TypeError(f"{owner}: params must be Parameters, got {type(p).__name__} for {name!r}")
             if not p.is_leaf:
                 raise ValueError(f"{owner}: parameter {name!r} is the result of an op, not a Parameter")
+            if self.axes not in (None, p.ndim):
+                raise ValueError(
+                    f"{owner}: parameter {name!r} has shape {p.shape}, expected {self.axes} axes; "
+                    "leave the others to another optimizer"
+                )
             earlier = self._names.get(p, new.get(p))
             if earlier is not None:
                 raise ValueError(f"{owner}: the same parameter twice, as {earlier!r} and as {name!r}")
@@ -145,7 +152,7 @@ class Optimizer:
         work = [one for group in self.param_groups for one in self._work(group)]
         for name, rule, w, grad, buffers, hyper in work:
             self._steps[name] = self._steps.get(name, 0) + 1
-            update(rule, w, grad, buffers, hyper)
+            (update if self.elementwise else update_whole)(rule, w, grad, buffers, hyper)
 
     def _work(self, group: dict[str, Any]) -> Iterator[tuple]:
         """What a step has to do for a group, checked: name, rule, weight, gradient, buffers, hyper-parameters of each."""
