@@ -128,10 +128,10 @@ def test_every_file_says_what_it_is_for(path):
 
 def public():
     """(name, object) of every function and class in the public namespaces, and of their public methods."""
-    from tinynet import data, datasets, functions, init, layers, metrics, optim
+    from tinynet import compare, data, datasets, functions, init, layers, metrics, optim
     from tinynet.optim import schedulers
 
-    for namespace in (tinynet, functions, layers, init, optim, schedulers, data, datasets, metrics):
+    for namespace in (tinynet, functions, layers, init, optim, schedulers, data, datasets, metrics, compare):
         for name, value in vars(namespace).items():
             if name[0] != "_" and (inspect.isfunction(value) or inspect.isclass(value)):
                 yield f"{namespace.__name__}.{name}", value

@@ -38,6 +38,15 @@ def save(path: str | os.PathLike, tensors: dict[str, Any], metadata: dict[str, s
     arrays = {name: _plain(name, t) for name, t in tensors.items()}
     metadata = {"format": "np", **(metadata or {})}
     content = format.save(arrays, {**metadata, _CHECKSUM: _digest(arrays, metadata)})
+    write_whole(path, content)
+
+
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file in one step: written beside its place, flushed and renamed, so that nobody sees half of it.
+
+    An existing file is replaced; on an error it stays as it was and nothing else is left behind. Raises
+    ``FileNotFoundError`` where there is no such folder.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(path.parent)!r} to save {path.name!r} in")

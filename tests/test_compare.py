@@ -1,0 +1,422 @@
+"""compare_optimizers: that only the update rule differs; what counts as diverged, as best, as reached; what is refused."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import functions as F
+from tinynet import layers as L
+from tinynet import optim
+from tinynet.backend import random_state
+from tinynet.compare import Comparison, Run, Target, compare_optimizers
+from tinynet.compare.start import LRS, exploded
+
+RULES = {"SGD": optim.SGD, "Adam": lambda params, lr: optim.Adam(params, lr=lr, beta2=0.99)}
+POINTS = tn.datasets.TwoMoons(60)
+
+
+def make_model():
+    return tn.Sequential(L.Linear(2, 8), L.Tanh(), L.Linear(8, 2))
+
+
+def compare(rules=RULES, train=POINTS, **options):
+    options = {"make_model": make_model, "lrs": 0.1, "batch_size": 20, "progress": False, **options}
+    return compare_optimizers(options.pop("make_model"), rules, train, **options)
+
+
+class Watched(tn.Sequential):
+    """Notes the first weights and every batch that is trained on, in a list of its own for each model."""
+
+    made = []
+
+    def __init__(self):
+        super().__init__(L.Linear(2, 8), L.Dropout(0.5), L.Linear(8, 2))
+        self.seen = []
+        Watched.made.append(self)
+
+    def forward(self, x):
+        if self.training:
+            hidden = super().forward(x)
+            self.seen.append((self[0].weight.data.copy(), x.data.copy(), hidden.data.copy()))
+            return hidden
+        return super().forward(x)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """A function that compares with ``Watched`` models and returns what the model of each run has seen."""
+    monkeypatch.setattr(Watched, "made", [])
+
+    def run(**options):
+        compare(make_model=Watched, **options)
+        return [model.seen for model in Watched.made if len(model.seen) > 1]  # one step is the warming up
+
+    return run
+
+
+# ------------------------------------------------------------------------------------------------- what does not differ
+
+
+@pytest.mark.parametrize(
+    "train", [POINTS, POINTS.arrays, tn.data.DataLoader(POINTS, 20, seed=3)], ids=["set", "pair", "loader"]
+)
+def test_same_start_same_batches_same_draws(watched, train):
+    runs = watched(train=train, lrs=[0.01, 0.1], epochs=2, seeds=(0, 1))
+    assert len(runs) == 2 * 2 * 2
+    for same in (runs[:4], runs[4:]):
+        for seen in same:
+            assert len(seen) == 6
+            np.testing.assert_array_equal(seen[0][0], same[0][0][0])  # the weights of the start
+            np.testing.assert_array_equal(seen[0][2], same[0][0][2])  # and what dropout leaves of the first batch
+            for (_, x, _), (_, expected, _) in zip(seen, same[0], strict=True):
+                np.testing.assert_array_equal(x, expected)
+        for seen in same[1:]:
+            assert (seen[1][0] != same[0][1][0]).any()  # after one step each has gone its own way
+    assert (runs[0][0][0] != runs[4][0][0]).any()  # another seed: other weights
+    if not isinstance(train, tn.data.DataLoader):  # which here does not shuffle
+        assert (runs[0][0][1] != runs[4][0][1]).any()
+
+
+def test_the_weights_come_from_the_seed(watched):
+    (seen, _) = watched(seeds=7)
+    tn.manual_seed(7)
+    np.testing.assert_array_equal(seen[0][0], L.Linear(2, 8).weight.data)
+
+
+def test_one_model_made_again_and_again():
+    """A make_model that always returns the same object gives the same comparison: each run starts from the first weights."""
+    tn.manual_seed(0)
+    only = make_model()
+    shared, fresh = compare(make_model=lambda: only), compare()
+    assert [run.losses for run in shared.runs] == [run.losses for run in fresh.runs]
+
+
+def test_sizes_that_the_first_batch_tells():
+    lazy = compare(make_model=lambda: tn.Sequential(L.Linear(None, 8), L.Tanh(), L.Linear(None, 2)))
+    assert len({run.losses[0] for run in lazy.runs}) == 1
+
+
+def test_two_comparisons_are_equal():
+    def numbers():
+        result = compare(epochs=3, seeds=(0, 1), lrs=[0.01, 1.0], validation=POINTS)
+        return [(run.label, run.lr, run.seed, run.losses, run.validation, run.diverged) for run in result.runs]
+
+    assert numbers() == numbers()
+
+
+def test_the_losses_are_those_of_training_by_hand():
+    result = compare({"SGD": optim.SGD}, epochs=2, lrs=0.5, seeds=3)
+    tn.manual_seed(3)
+    model, losses = make_model(), []
+    optimizer = optim.SGD(model, lr=0.5)
+    loader = tn.data.DataLoader(POINTS, 20, shuffle=True, seed=3)
+    for _ in range(2):
+        for x, y in loader:
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert result.runs[0].losses == losses
+    assert result.steps == 6
+    assert result.batch_size == 20
+
+
+def test_the_users_random_state_and_loader_stay_as_they_are():
+    tn.manual_seed(5)
+    tn.randn(3)
+    loader = tn.data.DataLoader(POINTS, 20, shuffle=True, seed=1)
+    next(iter(loader))
+    before, position = random_state(), loader.state_dict()
+    compare(train=loader, validation=POINTS)
+    assert random_state() == before
+    assert loader.state_dict() == position
+    with pytest.raises(TypeError):
+        compare({"SGD": lambda params, lr: None})
+    assert random_state() == before
+
+
+def test_validation_after_epochs_or_every_so_many_steps():
+    by_epoch = compare(epochs=2, validation=POINTS).runs[0]
+    assert by_epoch.evaluated == [3, 6]
+    assert by_epoch.validation.keys() == {"val_loss", "val_accuracy"}
+    by_step = compare(epochs=2, validation=POINTS, evaluate_every=4).runs[0]
+    assert by_step.evaluated == [4, 6]
+    assert by_step.validation["val_accuracy"][-1] == by_epoch.validation["val_accuracy"][-1]
+    assert by_step.losses == by_epoch.losses
+    assert compare().runs[0].evaluated == []
+
+
+def test_other_losses_and_metrics():
+    x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
+    result = compare(
+        train=(x, 3 * x),
+        validation=(x, 3 * x),
+        loss=F.mse_loss,
+        make_model=lambda: L.Linear(1, 1),
+        metrics={"worst_error": lambda y, t: float(abs(y - t).max())},
+        epochs=40,
+        lrs=[0.1, 0.3],
+        targets=[{"worst_error": [0.5, 0.1]}, 0.01],
+    )
+    assert result.metrics == ["val_loss", "val_worst_error"]
+    row = result.table().rows[1]
+    assert 0 < row["steps to val_worst_error 0.5"] < row["steps to val_worst_error 0.1"] <= 80
+    assert row["steps to loss 0.01"]
+    assert "worst error" in str(result.table())
+
+
+class Closing:
+    """An optimizer that evaluates twice a step, as LBFGS may."""
+
+    def __init__(self, params, lr):
+        self.inner = optim.SGD(params, lr=lr)
+
+    def zero_grad(self):
+        self.inner.zero_grad()
+
+    def step(self, closure):
+        closure()
+        self.inner.step()
+        return closure()
+
+
+def test_an_optimizer_that_wants_a_closure():
+    result = compare({"SGD": optim.SGD, "closing": Closing})
+    sgd, closing = result.runs
+    assert closing.losses == sgd.losses
+
+
+# ------------------------------------------------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize(
+    ("loss", "first", "expected"),
+    [(999.0, 0.5, False), (1001.0, 0.5, True), (1001.0, 2.0, False), (2001.0, -2.0, True), (np.nan, 1.0, True),
+     (np.inf, 1.0, True), (-np.inf, 1.0, True), (-1e9, 1.0, False)],
+)  # fmt: skip
+def test_what_counts_as_exploded(loss, first, expected):
+    assert exploded(loss, first) is expected
+
+
+def test_a_run_that_diverges_is_stopped_and_shown():
+    x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
+    result = compare(
+        {"SGD": optim.SGD, "Momentum": optim.Momentum},
+        train=(x, 3 * x),
+        validation=(x, 3 * x),
+        make_model=lambda: L.Linear(1, 1),
+        loss=F.mse_loss,
+        lrs={"SGD": [0.1, 10.0], "Momentum": [1e6]},
+        epochs=40,
+        targets=[100.0],
+        evaluate_every=1000,
+    )
+    good, bad, worst = result.runs
+    assert good.diverged is None
+    assert len(good.losses) == 80
+    assert 1 < bad.diverged == len(bad.losses) == len(bad.seconds) < 80
+    assert bad.losses[-1] > 1000 * max(bad.losses[0], 1)
+    assert max(bad.losses[:-1]) <= 1000 * max(bad.losses[0], 1)
+    assert result.best() == {"SGD": 0.1, "Momentum": None}
+    assert result.score("SGD", 10.0) == np.inf
+    row = result.table().rows[1]
+    assert row["diverged"] == row["seeds"] == 1
+    assert np.isnan(row["loss"])
+    assert row["lr"] is row["steps to loss 100"] is None
+    assert f"diverged at step {worst.diverged}" in str(result.table()).splitlines()[2]
+    assert f"diverged at step {bad.diverged}" in str(result.table(sweep=True)).splitlines()[2]
+
+
+def test_a_run_that_overflows_warns_nobody_and_ends_at_the_first_bad_loss():
+    huge = compare({"SGD": optim.SGD}, lrs=1e30, epochs=30, validation=POINTS).runs[0]
+    assert huge.diverged == len(huge.losses) <= 4
+    assert exploded(huge.losses[-1], huge.losses[0])
+
+
+def test_divergence_found_by_the_validation():
+    """The last step's update ruins the weights, which no training loss has seen."""
+    run = compare({"SGD": optim.SGD}, lrs=1e30, batch_size=60, validation=POINTS).runs[0]
+    assert run.diverged == 1
+    assert not exploded(run.losses[0], run.losses[0])
+    assert exploded(run.validation["val_loss"][0], run.losses[0])
+
+
+def test_some_seeds_diverge():
+    runs = [Run("A", lr, seed, [1.0, 0.5], [0.1, 0.2]) for lr in (0.1, 1.0) for seed in (0, 1)]
+    runs[2].losses[-1], runs[3].diverged = 0.1, 2
+    result = Comparison(runs, steps=2, batch_size=1)
+    assert result.best() == {"A": 0.1}
+    assert "0.1000 (1 of 2 diverged)" in str(result.table(sweep=True))
+
+
+# -------------------------------------------------------------------------------------------- the best, the table
+
+
+def made(losses, **options):
+    """A comparison of runs with the losses given as {(label, lr): [of seed 0, of seed 1, ...]}."""
+    runs = [
+        Run(label, lr, seed, list(values), [0.5 * (i + 1) for i in range(len(values))])
+        for (label, lr), seeds in losses.items()
+        for seed, values in enumerate(seeds)
+    ]
+    return Comparison(runs, steps=max(len(run.losses) for run in runs), batch_size=8, **options)
+
+
+def test_best_is_the_lowest_loss_at_the_end():
+    result = made(
+        {("A", 0.1): [[3, 2], [3, 2]], ("A", 0.2): [[3, 1], [3, 2]], ("A", 0.3): [[1, 4], [1, 4]], ("B", 1.0): [[2, 2]]}
+    )
+    assert result.best() == {"A": 0.2, "B": 1.0}
+    assert result.labels == ["A", "B"]
+    assert result.lrs("A") == [0.1, 0.2, 0.3]
+    tie = made({("A", 0.2): [[1.0]], ("A", 0.1): [[1.0]]})
+    assert tie.best() == {"A": 0.1}
+
+
+def test_best_by_validation():
+    result = made({("A", 0.1): [[1.0]], ("A", 0.2): [[2.0]]})
+    for run, accuracy, loss in zip(result.runs, (0.8, 0.9), (0.5, 0.6), strict=True):
+        run.evaluated, run.validation = [1], {"val_loss": [loss], "val_accuracy": [accuracy]}
+    assert result.best("val_accuracy") == {"A": 0.2}
+    assert result.best("val_loss") == result.best() == {"A": 0.1}
+    with pytest.raises(ValueError, match=r"best: by is 'accuracy', expected one of \['loss', 'val_loss', 'val_accuracy'\]"):
+        result.best("accuracy")
+
+
+def test_the_loss_is_the_mean_of_the_last_tenth():
+    falling = [float(x) for x in range(50, 0, -1)]
+    assert made({("A", 1.0): [falling]}).table().rows[0]["loss"] == 3.0  # of 5, 4, 3, 2, 1
+    assert [made({("A", 1.0): [[0.0] * n]}).window for n in (1, 19, 20, 999, 5000)] == [1, 1, 2, 99, 100]
+
+
+def test_targets_steps_and_seconds():
+    losses = [8.0] * 10 + [4.0] * 10 + [0.0] * 10  # a window of 3
+    result = made(
+        {("A", 1.0): [losses, [*losses[1:], 0.0]], ("B", 1.0): [losses, [8.0] * 30]}, targets=[Target("loss", 4.0)]
+    )
+    a, b = result.table().rows
+    assert a["steps to loss 4"] == (13 + 12) / 2
+    assert a["seconds to loss 4"] == (6.5 + 6.0) / 2
+    assert b["steps to loss 4"] is b["seconds to loss 4"] is None
+    assert "12 (6.2 s)" in str(result.table())
+
+
+def test_targets_in_every_form():
+    options = {"validation": POINTS, "epochs": 2}
+    forms = [0.5, [0.5], {"loss": 0.5}, (np.float32(0.5),), {"loss": [0.5, 0.5]}]
+    assert {compare(targets=form, **options).targets for form in forms} == {(Target("loss", 0.5),)}
+    mixed = compare(targets=[0.5, {"accuracy": 0.9, "val_loss": (0.4, 0.3)}], **options).targets
+    assert [str(target) for target in mixed] == ["loss 0.5", "val_accuracy 0.9", "val_loss 0.4", "val_loss 0.3"]
+    assert compare(targets=()).targets == ()
+
+
+def test_spread_over_the_seeds():
+    row = made({("A", 1.0): [[1.0], [2.0], [4.0]]}).table().rows[0]
+    assert row["loss"] == pytest.approx(7 / 3)
+    assert row["loss_spread"] == pytest.approx(np.std([1, 2, 4], ddof=1))
+
+
+def test_the_table_as_text_rows_and_html():
+    result = compare(lrs=[0.01, 1.0], epochs=2, seeds=(0, 1), validation=POINTS, targets=0.69)
+    table = result.table()
+    head, sgd, adam, *notes = str(table).splitlines()
+    assert head.split("  ")[0] == "optimizer"
+    for title in ("lr", "train loss", "val loss", "val accuracy", "steps to loss 0.69", "seconds"):
+        assert title in head
+    assert len({len(line) for line in (head, sgd, adam)}) == 1
+    assert sgd.split()[:2] == ["SGD", "1*"]
+    assert "±" in sgd
+    assert notes[0].startswith("train loss: mean of the last 1 of 6 steps of 20, over 2 seeds")
+    assert notes[1].startswith("* the lowest or highest rate tried")
+    assert [row["optimizer"] for row in table.rows] == ["SGD", "Adam"]
+    assert f"{table.rows[0]['val_accuracy']:.2%}" in sgd
+    assert len(result.table(sweep=True).rows) == 4
+    assert repr(table) == str(table)
+    assert str(table) in repr(result)
+    page = table.html()
+    assert page.count("<tr>") == 3
+    assert "<td>SGD</td>" in page
+    assert page == table._repr_html_()
+
+
+def test_labels_are_escaped_in_html():
+    assert "<td>A &lt; B</td>" in made({("A < B", 1.0): [[1.0]]}).table().html()
+
+
+def test_the_default_rates():
+    result = compare({"SGD": optim.SGD}, lrs=None)
+    assert result.lrs("SGD") == list(LRS)
+    assert LRS[0] == 1e-4
+    assert LRS[-1] == 1.0
+
+
+@pytest.mark.parametrize("lrs", [0.1, np.float64(0.1), [0.1], (0.1,), {"SGD": 0.1, "Adam": [0.1]}, np.array([0.1])])
+def test_rates_in_every_form(lrs):
+    assert [run.lr for run in compare(lrs=lrs).runs] == [0.1, 0.1]
+
+
+# ------------------------------------------------------------------------------------------------------ the progress
+
+
+def test_one_bar_over_everything(monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    x = np.ones((40, 1), np.float32)
+    compare(train=(x, x), make_model=lambda: L.Linear(1, 1), loss=F.mse_loss, lrs=[0.1, 100.0], epochs=20, progress=True)
+    assert said.getvalue().count("comparing:   0%") == 1
+    totals = {part.split("[")[0].split("/")[-1].strip() for part in said.getvalue().split("\r") if "/" in part}
+    assert totals == {"160"}
+    said.truncate(0)
+    compare(progress=False)
+    assert not said.getvalue().strip("\0")
+
+
+# ------------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"rules": {}}, ValueError, "compare_optimizers: optimizers is empty"),
+        ({"rules": [optim.SGD]}, TypeError, "optimizers is a list, expected a dict such as"),
+        ({"rules": {"SGD": 0.1}}, TypeError, r"optimizers\['SGD'\] is 0.1, expected a dict"),
+        (
+            {"rules": {"SGD": lambda params, lr: None}},
+            TypeError,
+            r"optimizers\['SGD'\] returned None, expected an optimizer",
+        ),
+        ({"rules": {"SGD": lambda params, lr: optim.SGD}}, TypeError, r"optimizers\['SGD'\] returned <class"),
+        ({"lrs": {"SGD": 0.1}}, ValueError, "lrs has no rates for 'Adam'; the labels are"),
+        ({"lrs": {"SGD": 0.1, "Adam": 0.1, "Adma": 0.1}}, ValueError, "lrs has rates for 'Adma', which is no optimizer"),
+        ({"lrs": []}, ValueError, r"lrs of 'SGD' are \[\], expected at least one"),
+        ({"lrs": [0.1, 0.1]}, ValueError, "each once"),
+        ({"lrs": [0.1, -1.0]}, ValueError, "lrs of 'SGD' contain -1.0, expected positive numbers"),
+        ({"lrs": [float("nan")]}, ValueError, "contain nan"),
+        ({"lrs": ["fast"]}, ValueError, "contain 'fast'"),
+        ({"seeds": ()}, ValueError, r"seeds are \[\], expected at least one"),
+        ({"seeds": (0, 0)}, ValueError, "each once"),
+        ({"seeds": (0.5,)}, TypeError, "compare_optimizers: seeds: expected an integer"),
+        ({"seeds": -1}, ValueError, "seeds: expected an integer of at least 0, got -1"),
+        ({"epochs": 0}, ValueError, "epochs: expected an integer of at least 1, got 0"),
+        ({"evaluate_every": 0}, ValueError, "evaluate_every: expected an integer of at least 1"),
+        (
+            {"targets": {"accuracy": 0.9}},
+            ValueError,
+            r"targets has 'accuracy', expected one of \['loss'\] \(there is no validation\)",
+        ),
+        ({"targets": {"speed": 0.9}, "validation": POINTS}, ValueError, "targets has 'speed', expected one of"),
+        ({"targets": float("nan")}, ValueError, "targets has nan for 'loss', expected a number"),
+        ({"targets": {"loss": "low"}}, ValueError, "targets has 'l' for 'loss'"),
+        ({"make_model": lambda: None}, TypeError, "make_model returned None, expected a Layer"),
+        ({"make_model": lambda: L.Tanh()}, ValueError, "make_model returned a model without parameters"),
+        ({"train": (np.zeros((0, 2)), np.zeros(0, int))}, ValueError, "train has no batches"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected an integer of at least 1"),
+    ],
+)
+def test_wrong_arguments(options, error, message):
+    with pytest.raises(error, match=message):
+        compare(**options)

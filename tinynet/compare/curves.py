@@ -1,0 +1,128 @@
+"""The pictures of a Comparison and of a range test: curves over steps, and the sensitivity to the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .pictures import label_axes, look, marker, plain_log
+from .run import Run, falls, smoothed
+
+BAND = 0.15  # the opacity of a band over the seeds
+
+
+def comparison_picture(figure: Any, comparison: Any, best: dict[str, float | None]) -> None:
+    """Above: loss and validation number over steps, at the best rates. Below: the same at the end, over the rates."""
+    metric = shown_metric(comparison.metrics)
+    swept = any(len(comparison.lrs(label)) > 1 for label in comparison.labels)
+    columns = 2 if metric else 1
+    figure.set_size_inches(4.4 * columns + 2.4, 7.6 if swept else 4.0)
+    upper, *lower = figure.subfigures(1 + swept, 1, squeeze=False)[:, 0]
+    seeds = len({run.seed for run in comparison.runs})
+    band = f"; bands: lowest to highest of {seeds} seeds" if seeds > 1 else ""
+    upper.suptitle(f"one start, the same mini-batches, each optimizer at its best rate{band}", fontsize="medium")
+    above = upper.subplots(1, columns, squeeze=False)[0]
+    for i, label in enumerate(comparison.labels):
+        runs = comparison.of(label, best[label])
+        title = f"{label}, lr {best[label]:g}" if runs else f"{label}: diverged at every rate"
+        above[0].plot([], [], **look(i), label=title)
+        curve(above[0], [run for run in runs if not run.diverged], i, comparison.window)
+        if metric:
+            validation_curve(above[1], [run for run in runs if not run.diverged], i, metric)
+    plain_log(above[0].yaxis)
+    label_axes(above[0], "step", training_title(comparison.window, "mean of"))
+    if metric:
+        label_axes(above[1], "step", metric_title(metric))
+    upper.legend(loc="outside right center", frameon=False)
+    if swept:
+        lower[0].suptitle("the end of every run, against its learning rate", fontsize="medium")
+        sensitivity(lower[0], comparison, ["loss", metric] if metric else ["loss"])
+
+
+def shown_metric(metrics: list[str]) -> str | None:
+    """The validation number to draw: the first metric, or else the validation loss."""
+    return next((name for name in metrics if name != "val_loss"), metrics[0] if metrics else None)
+
+
+def training_title(window: int, which: str) -> str:
+    """``training loss, mean of 100 steps``; without the latter for a window of one."""
+    return "training loss" + (f", {which} {window} steps" if window > 1 else "")
+
+
+def metric_title(name: str) -> str:
+    """``val_accuracy`` as an axis says it."""
+    return "validation " + name.removeprefix("val_").replace("_", " ") + (" (%)" if "accuracy" in name else "")
+
+
+def scale(name: str) -> float:
+    """By what a number is multiplied to be drawn: accuracies are percentages."""
+    return 100.0 if "accuracy" in name else 1.0
+
+
+def curve(axes: Any, runs: list[Run], number: int, window: int) -> None:
+    """The training loss over steps: the mean over the seeds, between the lowest and the highest."""
+    if runs:
+        values = np.array([smoothed(run.losses, window) for run in runs])
+        banded(axes, np.arange(1, values.shape[1] + 1), values, number)
+
+
+def validation_curve(axes: Any, runs: list[Run], number: int, name: str) -> None:
+    """A validation number over the steps after which it was looked at."""
+    runs = [run for run in runs if name in run.validation]
+    if runs:
+        values = scale(name) * np.array([run.validation[name] for run in runs])
+        marks = {"marker": marker(number), "markersize": 4} if len(runs[0].evaluated) <= 40 else {}
+        banded(axes, runs[0].evaluated, values, number, **marks)
+
+
+def banded(axes: Any, x: Any, values: np.ndarray, number: int, **marks: Any) -> None:
+    """The mean of the rows as a line, and a band from their smallest to their largest."""
+    if len(values) > 1:
+        axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=look(number)["color"], alpha=BAND, linewidth=0)
+    axes.plot(x, values.mean(axis=0), **look(number), **marks)
+
+
+def sensitivity(figure: Any, comparison: Any, names: list[str]) -> None:
+    """For each name the number at a run's end against its rate; above it a strip with a cross where one diverged."""
+    failed = any(run.diverged for run in comparison.runs)
+    ratios = (0.12 + 0.07 * len(comparison.labels), 2.0) if failed else (1.0,)
+    grid = figure.subplots(len(ratios), len(names), squeeze=False, sharex=True, height_ratios=ratios)
+    for column, name in enumerate(names):
+        axes = grid[-1, column]
+        for i, label in enumerate(comparison.labels):
+            points = [(lr, [r.final(name, comparison.window) for r in finished(comparison.of(label, lr))])
+                      for lr in comparison.lrs(label)]  # fmt: skip
+            points = [(lr, [scale(name) * value for value in values]) for lr, values in points if values]
+            if points:
+                x = [lr for lr, _ in points]
+                band = [[f(values) for _, values in points] for f in (min, max)]
+                if any(len(values) > 1 for _, values in points):
+                    axes.fill_between(x, *band, color=look(i)["color"], alpha=BAND, linewidth=0)
+                axes.plot(x, [np.mean(v) for _, v in points], **look(i), marker=marker(i), markersize=5, label=label)
+            if failed:
+                lrs = [run.lr for run in comparison.runs if run.label == label and run.diverged]
+                grid[0, column].plot(lrs, [-i] * len(lrs), "x", color=look(i)["color"], markersize=6, markeredgewidth=1.8)
+        plain_log(axes.xaxis)
+        if falls(name):
+            plain_log(axes.yaxis)
+        title = training_title(comparison.window, "last") if name == "loss" else metric_title(name)
+        label_axes(axes, "learning rate", title, whole=False)
+        if failed:
+            strip(grid[0, column], len(comparison.labels))
+    figure.legend(*grid[-1, 0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+
+
+def finished(runs: Iterable[Run]) -> list[Run]:
+    """The runs that did not diverge."""
+    return [run for run in runs if not run.diverged]
+
+
+def strip(axes: Any, rows: int) -> None:
+    """The place for the crosses: a row for each optimizer, no numbers."""
+    axes.set(ylim=(0.3 - rows, 0.7), yticks=[])
+    axes.set_ylabel("diverged", rotation=0, ha="right", va="center")
+    axes.tick_params(bottom=False, labelbottom=False)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
