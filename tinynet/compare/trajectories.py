@@ -110,9 +110,9 @@ def trajectories(
     >>> rules = {"too far": lambda p: optim.SGD(p, lr=0.081), "too slow": lambda p: optim.SGD(p, lr=0.001)}
     >>> trajectories(surfaces.oblong_bowl, rules, start=(-8, 1.8), steps=60)
     Trajectories over oblong bowl, condition 25
-    optimizer  steps  value               at  from the minimum
-    too far       60    441  (-0.0503, 5.94)              5.94
-    too slow      60   30.3  (-7.534, 0.394)              7.54
+    optimizer  steps  value                at  from the minimum
+    too far       60    784  (-0.05035, 7.92)              7.92
+    too slow      60   30.3   (-7.534, 0.394)              7.54
     """
     who = "trajectories"
     factories = checked_factories(who, optimizers)
