@@ -148,6 +148,32 @@ def test_subclass_layer_shows_what_it_promises(example, capsys):
         np.testing.assert_allclose([float(number) for number in line.split()], values, rtol=1e-5)
 
 
+def test_vae_learns_and_draws(example, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
+    vae = example("vae")
+    history = main(vae, "--limit 3000 --epochs 2 --latent 4")
+    assert history.val_loss[1] < history.val_loss[0] < 300  # 784 pixels at one half each cost 543 nats
+    printed = capsys.readouterr().out
+    assert f"a test digit costs {history.val_loss[-1]:.1f} nats at most" in printed
+    assert is_png(tmp_path / "out/vae.png")
+    drawn = vae.Autoencoder(4).sample(5)
+    assert drawn.shape == (5, 1, 28, 28)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+
+
+def test_the_bound_is_that_of_two_distributions(example):
+    """The pixels' cross-entropy, and the Kullback-Leibler divergence as an integral on a fine grid."""
+    vae = example("vae")
+    logits, mean, log_variance = np.array([[0.3, -1.0]]), np.array([[0.7]]), np.array([[-0.5]])
+    images, z = np.array([[1.0, 0.25]]), np.linspace(-8, 8, 20001)
+    p = 1 / (1 + np.exp(-logits))
+    pixels = -(images * np.log(p) + (1 - images) * np.log(1 - p)).sum()
+    q = np.exp(-((z - 0.7) ** 2) / (2 * np.exp(-0.5))) / np.sqrt(2 * np.pi * np.exp(-0.5))
+    distance = (q * (np.log(q) + z**2 / 2 + np.log(2 * np.pi) / 2)).sum() * (z[1] - z[0])
+    outputs = [tn.tensor(a) for a in (logits, mean, log_variance)]
+    assert vae.bound(outputs, tn.tensor(images)).item() == pytest.approx(pixels + distance, rel=1e-6)
+
+
 # ------------------------------------------------------------------------------------------------- the command line
 
 
