@@ -1,4 +1,4 @@
-"""DEFINITIONS of the losses: one element, one sample, one pair at a time."""
+"""DEFINITIONS of the losses, and of embedding: one element, one sample, one pair at a time."""
 
 import math
 
@@ -160,12 +160,18 @@ def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6,
     return reduced(losses, reduction)
 
 
+def embedding(ids, weight, padding_idx=None):
+    rows = [weight[i] for i in np.ravel(ids)]
+    return np.array(rows).reshape(*np.shape(ids), weight.shape[1])
+
+
 DEFINITIONS = {
     "binary_cross_entropy": binary_cross_entropy,
     "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
     "cosine_embedding_loss": cosine_embedding_loss,
     "cosine_similarity": cosine_similarity,
     "cross_entropy": cross_entropy,
+    "embedding": embedding,
     "hinge_embedding_loss": hinge_embedding_loss,
     "huber_loss": huber_loss,
     "kl_div": kl_div,

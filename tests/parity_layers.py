@@ -81,6 +81,8 @@ pair("HingeEmbeddingLoss", L.HingeEmbeddingLoss, nn.HingeEmbeddingLoss, x(4), si
 pair("MarginRankingLoss", L.MarginRankingLoss, nn.MarginRankingLoss, x(4), x(4, seed=1), signs)
 pair("CosineEmbeddingLoss", L.CosineEmbeddingLoss, nn.CosineEmbeddingLoss, x(4, 3), x(4, 3, seed=1), signs)
 pair("TripletMarginLoss", L.TripletMarginLoss, nn.TripletMarginLoss, x(4, 3), x(4, 3, seed=1), x(4, 3, seed=2))
+pair("Embedding", lambda: L.Embedding(5, 3), lambda: nn.Embedding(5, 3), whole(2, 4, high=5))
+pair("Embedding", lambda: L.Embedding(5, 3, -2), lambda: nn.Embedding(5, 3, -2), whole(7, high=5))
 
 ELSEWHERE = {
     "Layer": "the base of all",

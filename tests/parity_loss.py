@@ -1,4 +1,4 @@
-"""PyTorch's counterparts of the losses."""
+"""PyTorch's counterparts of the losses, and of embedding."""
 
 import warnings
 
@@ -83,6 +83,7 @@ TORCH = {
     "cosine_embedding_loss": cosine_embedding_loss,
     "cosine_similarity": cosine_similarity,
     "cross_entropy": by_class(T.cross_entropy, "weight", "ignore_index", "label_smoothing", "reduction"),
+    "embedding": lambda ids, weight, padding_idx=None: T.embedding(ids.long(), weight, padding_idx),
     "hinge_embedding_loss": T.hinge_embedding_loss,
     "huber_loss": huber_loss,
     "kl_div": kl_div,

@@ -116,3 +116,12 @@ for p in (1, 3, np.inf):
 sample("triplet_margin_loss", x(2, 3, 4), x(2, 3, 4, seed=1), x(2, 3, 4, seed=2), reduction="none")
 kink("cosine_embedding_loss", np.zeros((2, 3)), x(2, 3), np.array([1, -1]), reduction="none")
 kink("triplet_margin_loss", np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3)), reduction="none")
+
+# ---------------------------------------------------------------------------------------------------------- embedding
+
+for ids in [whole(4), whole(2, 3), np.array(2), whole(0), np.array([1, 1, 1]), np.array([[0], [2]], "uint8")]:
+    sample("embedding", ids, x(3, 2))
+    kink("embedding", ids, x(3, 2), padding_idx=1)  # a row whose gradient is left out on purpose
+kink("embedding", whole(5), x(3, 1), -1)
+sample("embedding", whole(2), x(3, 0))
+sample("embedding", whole(0), x(0, 2))

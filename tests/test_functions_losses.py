@@ -320,6 +320,8 @@ def test_targets_that_do_not_fit(f, scores, targets, error, says):
         (lambda: F.margin_ranking_loss([1.0], [1.0], [0.5]), r"margin_ranking_loss: target is 0.5 at \(0,\)"),
         (lambda: F.cosine_embedding_loss(FOUR, FOUR, [1, 1, -1, 2]), r"target is 2 at \(3,\)"),
         (lambda: F.binary_cross_entropy([0.5, 1.5], [1.0, 1.0]), r"input is 1.5 at \(1,\), .*with_logits"),
+        (lambda: F.binary_cross_entropy(1.5, 1.0), r"input is 1.5 at \(\)"),
+        (lambda: F.hinge_embedding_loss(1.5, 0), r"target is 0 at \(\)"),
         (lambda: F.binary_cross_entropy([0.5, -0.1], [1.0, 1.0]), r"input is -0.1 at \(1,\)"),
         (lambda: F.binary_cross_entropy([0.5, 0.1], [1.0, 2.0]), r"target is 2 at \(1,\)"),
         (lambda: F.binary_cross_entropy(FOUR, FOUR, [1.0] * 4), r"weight has shape \(4,\), .* broadcasts to .*\(4, 3\)"),

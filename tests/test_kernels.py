@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinynet import optim
-from tinynet.kernels import abs, compiled, exp, maximum, minimum, sign, sqrt, update, where
+from tinynet.kernels import abs, add_at, compiled, exp, maximum, minimum, sign, sqrt, update, where
 from tinynet.kernels.trace import Untraceable, loop_source
 
 RNG = np.random.default_rng(0)
@@ -166,3 +166,42 @@ def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path, monke
 def test_a_rule_that_returns_too_little():
     with pytest.raises(ValueError, match="expected 2 results"):
         updated(lambda w, grad, velocity: w, [np.ones(3)] * 3, {})
+
+
+# --------------------------------------------------------------------------------------------- adding at indices
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "index"),
+    [
+        ((5, 3), np.array([4, 0, 4, 4, 2])),
+        ((5, 3), np.array([-1, 4, -5])),
+        ((5, 3), np.array([[1, 1], [0, 4]], "uint8")),
+        ((300, 2), np.array([255, 1, 255], "uint8")),  # 255 * 2 is no uint8
+        ((5, 2, 2), np.array([3, 3])),
+        ((5, 3), np.array(2)),
+        ((5, 3), np.array([], int)),
+        ((0, 3), np.array([], int)),
+        ((5, 0), np.array([1, 1])),
+        ((5,), np.array([4, 4, 0])),
+        ((5, 3), (np.array([1, 1]), np.array([2, 2]))),
+        ((5, 3), (slice(None), np.array([2, 2]))),
+        ((400, 30), RNG.integers(0, 400, 500)),
+    ],
+    ids=str,
+)
+def test_adding_at_an_index(shape, index, dtype):
+    total = RNG.standard_normal(shape).astype(dtype)
+    g = RNG.standard_normal(total[index].shape).astype(dtype)
+    expected = total.copy()
+    np.add.at(expected, index, g)
+    for layout in ("C", "F"):
+        found = total.copy(order=layout)
+        add_at(found, index, np.asfortranarray(g))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_adding_out_of_range():
+    with pytest.raises(IndexError, match="out of bounds"):
+        add_at(np.zeros((5, 3)), np.array([0, 5]), np.zeros((2, 3)))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from .backend import array_module, is_array
+from .kernels import add_at
 from .tensor import NONE, PAUSE, RAW, RECORD, WATCH, Tensor, as_array, make, mode, watchers
 
 # ------------------------------------------------------------------------------------------------------- recording
@@ -251,7 +252,7 @@ class Placed:
 
     def add_to(self, total: Any) -> None:
         if self.repeats:
-            array_module(total).add.at(total, self.index, self.g)
+            add_at(total, self.index, self.g)
         else:
             total[self.index] += self.g
 

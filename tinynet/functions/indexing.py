@@ -13,6 +13,7 @@ import numpy as np
 
 from ..autograd import Placed
 from ..backend import array_module, is_array
+from ..kernels import add_at
 from ..op import data_of, module_of, op
 from ..tensor import Tensor
 from .shape import arraylike, in_bounds, moveaxis, reshape
@@ -26,10 +27,9 @@ def _is_basic(index: Any) -> bool:
 @op(lambda g, y, x, index, shape: _getitem(g, index=index))
 def _put(x, index, shape):
     """Zeros of ``shape`` with x added at ``index``; an element picked twice gets both."""
-    xp = array_module(x)
-    out = xp.zeros(shape, x.dtype)
+    out = array_module(x).zeros(shape, x.dtype)
     if _repeats(index):
-        xp.add.at(out, index, x)
+        add_at(out, index, x)
     else:
         out[index] = x
     return out

@@ -16,7 +16,7 @@ from ..op import data_of, op
 from ..tensor import Tensor
 from .activation import logsigmoid, sigmoid
 from .elementwise import abs, clip, exp, log, maximum, mul, square, where
-from .shape import arraylikes
+from .shape import arraylikes, first_place
 
 
 def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
@@ -132,7 +132,7 @@ def _in_unit_interval(argument: str, p, hint: str = "") -> None:
     p = data_of(p)
     wrong = (p < 0) | (p > 1)
     if wrong.any():
-        at = tuple(int(i[0]) for i in wrong.nonzero())
+        at = first_place(wrong)
         raise ValueError(
             f"binary_cross_entropy: {argument} is {float(p[at]):g} at {at}, expected probabilities in [0, 1]{hint}"
         )

@@ -17,7 +17,7 @@ from .activation import log_softmax, softmax
 from .elementwise import where
 from .indexing import rows_of_ones
 from .loss import reduced
-from .shape import arraylike, arraylikes, expand_dims, moveaxis, reshape
+from .shape import arraylike, arraylikes, expand_dims, first_place, moveaxis, reshape
 
 
 def _pick(x, ids):
@@ -51,9 +51,9 @@ def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, An
         ignored = None
     classes = scores.shape[1]
     if ids.size and (ids.min() < 0 or ids.max() >= classes):
-        where = tuple(int(i[0]) for i in ((ids < 0) | (ids >= classes)).nonzero())
+        at = first_place((ids < 0) | (ids >= classes))
         raise IndexError(
-            f"{name}: label {int(ids[where])} at position {where} is outside [0, {classes}), "
+            f"{name}: label {int(ids[at])} at position {at} is outside [0, {classes}), "
             f"the classes that scores of shape {scores.shape} have"
         )
     return ids.reshape(-1), None if ignored is None else ignored.reshape(-1)

@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from .elementwise import clip, maximum, minimum, sqrt, where
 from .loss import of_one_shape, reduced, representable
 from .reduce import norm
-from .shape import arraylike, arraylikes, broadcast_to, in_bounds
+from .shape import arraylike, arraylikes, broadcast_to, first_place, in_bounds
 
 
 def _hinge(x) -> Tensor:
@@ -29,7 +29,7 @@ def _is_positive(name: str, target, shape: tuple[int, ...]):
     positive = target == 1
     wrong = ~(positive | (target == -1))
     if wrong.any():
-        at = tuple(int(i[0]) for i in wrong.nonzero())
+        at = first_place(wrong)
         raise ValueError(f"{name}: target is {target[at].item()} at {at}, expected 1 or -1 everywhere")
     return positive
 

@@ -49,6 +49,11 @@ def in_bounds(axis: int, ndim: int, name: str) -> int:
     return axis % ndim
 
 
+def first_place(mask: Any) -> tuple[int, ...]:
+    """The index of the first true element, for an error to name it."""
+    return tuple(int(i) for i in np.unravel_index(int(mask.argmax()), mask.shape))
+
+
 def as_tuple(x: Any) -> tuple:
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 

@@ -1,4 +1,5 @@
 """The few loops worth compiling. The plain array code here is the reference that compiled versions are tested against."""
 
 from .elementary import abs, exp, maximum, minimum, sign, sqrt, where
+from .scatter import add_at
 from .update import update, update_whole

@@ -22,6 +22,7 @@ from .activation import (
     Tanh,
 )
 from .container import Identity, Lambda, LayerDict, LayerList, Sequential
+from .embedding import Embedding
 from .layer import Layer
 from .linear import Dropout, Flatten, Linear, Unflatten
 from .loss import (
