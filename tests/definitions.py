@@ -7,6 +7,7 @@ functions has a file of its own, ``definitions_<family>.py`` with a DEFINITIONS 
 import math
 
 import definitions_loss
+import definitions_recurrent
 import numpy as np
 
 
@@ -117,3 +118,4 @@ DEFINITIONS = {
 }
 
 DEFINITIONS |= definitions_loss.DEFINITIONS
+DEFINITIONS |= definitions_recurrent.DEFINITIONS

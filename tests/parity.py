@@ -234,5 +234,7 @@ ELSEWHERE = {
 }
 
 import parity_loss  # noqa: E402  # it needs NoCounterpart
+import parity_recurrent  # noqa: E402
 
 TORCH |= parity_loss.TORCH
+TORCH |= parity_recurrent.TORCH

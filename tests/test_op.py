@@ -262,6 +262,54 @@ def test_a_declaration_whose_rules_do_not_fit(rules, variadic, forward):
     assert registered == OPS
 
 
+@tn.op(
+    lambda g, y, a, b, *, power: (g * power * (a * b) ** (power - 1) * b, g * power * (a * b) ** (power - 1) * a), joint=True
+)
+def power_of_product(a, b, *, power=2):
+    return (a * b) ** power
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (2, 3)), ((2, 3), (3,)), ((), ())], ids=str)
+def test_a_joint_rule_gives_all_gradients_at_once(shapes):
+    a, b = (x(*shape, seed=i) for i, shape in enumerate(shapes))
+    assert gradcheck(lambda a, b: power_of_product(a, b, power=3), (a, b), order=2)
+    assert gradcheck(lambda a: power_of_product(a, b), a, order=2)
+    assert gradcheck(lambda b: power_of_product(a, b), b, order=2)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_joint_rule_is_asked_once_and_only_of_what_is_wanted(create_graph):
+    asked = []
+
+    @tn.op(lambda g, y, a, b, c: asked.append(1) or (g * b, g * a, None), joint=True)
+    def product_beside(a, b, c=None):
+        return a * b
+
+    a, b = Parameter([2.0]), Parameter([3.0])
+    product_beside(a, b).backward(create_graph=create_graph)
+    assert (a.grad.item(), b.grad.item(), len(asked)) == (3, 2, 1)
+    product_beside(a, b, np.ones(1)).backward(create_graph=create_graph)
+    assert (a.grad.item(), b.grad.item(), len(asked)) == (6, 4, 2)
+    with pytest.raises(TypeError, match="op 'product_beside': the rule for input 2 returned None, expected an array"):
+        product_beside(a, b, Parameter([1.0])).backward(create_graph=create_graph)
+
+
+@pytest.mark.parametrize("returned", [None, 1.0, (1.0,), [1.0, 1.0], (1.0, 1.0, 1.0)])
+def test_a_joint_rule_that_returns_no_tuple_of_that_many(returned):
+    @tn.op(lambda g, y, a, b: returned, joint=True)
+    def careless(a, b):
+        return a * b
+
+    with pytest.raises(TypeError, match=r"op 'careless': the joint rule returned .*, expected a tuple of 2 arrays"):
+        careless(Parameter([1.0]), Parameter([1.0])).backward()
+
+
+@pytest.mark.parametrize("rules", [(), (rule, rule), (rule, rule, rule)])
+def test_a_joint_op_has_one_rule(rules):
+    with pytest.raises(TypeError, match="rules for the parameters"):
+        tn.op(*rules, joint=True)(two)
+
+
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("returned", [None, 1.0, [1.0], "g"])
 def test_a_rule_that_returns_no_array(returned, create_graph):

@@ -267,13 +267,14 @@ def _step(
     operands: Any = inputs
     if not differentiable:
         y, operands = node.data, [x.data if isinstance(x, Tensor) else x for x in inputs]
+    together = None if op.joint is None else _together(op, g, y, operands, keywords)
     for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) or not x._requires_grad or (needed is not None and x not in needed):
             continue
         rule = op.rules[i]
         if rule is None:
             continue
-        gx = rule(g, y, *operands, **keywords)
+        gx = rule(g, y, *operands, **keywords) if together is None else together[i]
         if differentiable or type(gx) is not ndarray:
             if type(gx) is Placed:
                 gx.add_to(_sum_of(x, grads, sums))
@@ -295,6 +296,14 @@ def _step(
         elif (x._op is None or x in wanted) and (gx is g or (gx.data if differentiable else gx).base is not None):
             gx = _own(gx)
         grads[x] = gx
+
+
+def _together(op: Any, g: Any, y: Any, operands: Any, keywords: dict) -> tuple:
+    """The gradients of all operands, from an op's joint rule."""
+    gradients = op.joint(g, y, *operands, **keywords)
+    if not isinstance(gradients, tuple) or len(gradients) != len(operands):
+        raise TypeError(f"op {op.name!r}: the joint rule returned {gradients!r}, expected a tuple of {len(operands)} arrays")
+    return gradients
 
 
 def _sum_of(x: Tensor, grads: dict, sums: set[Tensor]) -> Any:

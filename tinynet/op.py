@@ -44,20 +44,23 @@ class _OneForAll:
 class Op:
     """What a node remembers of its op: the name, the forward on raw arrays, and one rule for each array it takes."""
 
-    __slots__ = ("defaults", "forward", "keyword_defaults", "keywords", "name", "operands", "rules", "variadic")
+    __slots__ = ("defaults", "forward", "joint", "keyword_defaults", "keywords", "name", "operands", "rules", "variadic")
 
-    def __init__(self, forward: Callable, rules: tuple, variadic: bool):
+    def __init__(self, forward: Callable, rules: tuple, variadic: bool, joint: bool = False):
         self.name = forward.__name__.lstrip("_")  # a private op stands behind a public function of that name
         self.forward = forward
         parameters = list(inspect.signature(forward).parameters.values())
-        n = len(rules)
-        fits = 1 <= n <= (1 if variadic else len(parameters))
+        n, most = len(rules), 1 if variadic or joint else len(parameters)
+        fits = 1 <= n <= most
         if not fits or (parameters[0].kind is parameters[0].VAR_POSITIONAL) is not variadic:
             raise TypeError(f"op {self.name!r}: {n} rules for the parameters {[p.name for p in parameters]}")
+        self.joint = rules[0] if joint else None
+        if joint:
+            rules *= sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         self.rules: Any = _OneForAll(rules[0]) if variadic else rules
         self.variadic = variadic
-        self.operands = [p.name for p in parameters[:n]]
-        self.keywords = [p.name for p in parameters[n:]]
+        self.operands = [p.name for p in parameters[: len(rules)]]
+        self.keywords = [p.name for p in parameters[len(rules) :]]
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self.keyword_defaults = {name: d for name, d in self.defaults.items() if name in self.keywords}
 
@@ -96,7 +99,7 @@ class Op:
         return inputs, keywords
 
 
-def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], Callable[..., Any]]:
+def op(*rules: Callable | None, variadic: bool = False, joint: bool = False) -> Callable[[Callable], Callable[..., Any]]:
     """Declare a differentiable op: ``@op(rule_for_a, rule_for_b, ...)`` over ``def forward(a, b, ..., keyword=...)``.
 
     The forward takes raw arrays (NumPy or CuPy) and returns one. It has one rule for each array operand, in order;
@@ -106,7 +109,8 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
     result is to be differentiated again. None in a rule's place: not differentiable in that operand (indices, masks),
     which is then left in its own dtype, while integers in a differentiable operand become floats of the others' dtype.
     With ``variadic=True`` the forward is ``(*arrays, **keywords)`` and the one rule takes ``index=``, the operand it is
-    for.
+    for. With ``joint=True`` the one rule returns a tuple, the gradients of all operands (None for one that is not
+    wanted), where they come out of the same work; the operands are then all parameters that are not keyword-only.
 
     The function that comes out takes Tensors, arrays and numbers and returns a Tensor. Inside a rule in an ordinary
     backward, where there is nothing to record, it maps arrays to arrays.
@@ -121,8 +125,8 @@ def op(*rules: Callable | None, variadic: bool = False) -> Callable[[Callable], 
     """
 
     def declare(forward: Callable) -> Callable[..., Any]:
-        this = OPS[f"{forward.__module__}.{forward.__qualname__}"] = Op(forward, rules, variadic)
-        plain_call = None if this.keywords or variadic else len(rules)  # a call of this many inputs needs no binding
+        this = OPS[f"{forward.__module__}.{forward.__qualname__}"] = Op(forward, rules, variadic, joint)
+        plain_call = None if this.keywords or variadic else len(this.operands)  # a call of this many inputs needs no binding
         partly = None in rules
 
         @wraps(forward)

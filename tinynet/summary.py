@@ -105,6 +105,8 @@ MULTIPLY_ADDS: dict[str, Callable[[Op], int]] = {
     "matmul": lambda op: prod(op.output.shape) * op.shapes[0][-1],
     "linear": lambda op: prod(op.output.shape) * op.shapes[1][-1],
     "einsum": _einsum,
+    "projection": lambda op: prod(op.output.shape) * op.shapes[0][0],
+    "recurrence": lambda op: prod(op.shapes[0]) * op.shapes[1][-1],
 }
 
 

@@ -87,6 +87,7 @@ from .loss_pairs import (
     triplet_margin_loss,
 )
 from .random import dropout
+from .recurrent import gru, lstm, rnn
 from .reduce import (
     all,
     any,
