@@ -2,4 +2,4 @@
 
 from .elementary import abs, exp, maximum, minimum, sign, sqrt, where
 from .scatter import add_at
-from .update import update, update_whole
+from .update import update

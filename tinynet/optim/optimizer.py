@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from ..backend import array_module, device_of, is_array, to_device
-from ..kernels import update, update_whole
-from .hyper import DECAY, checked, full_rule, keywords
+from ..backend import array_module, device_of, to_device
+from .binding import Binding, Buffers, Slot
+from .groups import as_groups, fitting, named_params, without_params
+from .hyper import checked
 
 FOR_ALL = {"weight_decay": 0.0, "maximize": False}  # the hyper-parameters that every optimizer has besides its own
 
@@ -85,8 +84,9 @@ class Optimizer:
         self._steps: dict[str, int] = {}
         self._names: dict[Any, str] = {}  # by the Parameter itself
         self.param_groups: list[dict[str, Any]] = []
+        self._bindings: list[Binding] = []  # of the groups, as their last step found them
         self._check(base)
-        for group in _groups(params):
+        for group in as_groups(params):
             self.add_param_group({**base, **group})
 
     def add_param_group(self, group: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ class Optimizer:
         self._check(entries)
         if "params" not in entries:
             raise ValueError(f"{owner}: a group without 'params'")
-        named = _named(entries["params"], len(self._names))
+        named = named_params(entries["params"], len(self._names))
         if not named:
             raise ValueError(f"{owner}: params is empty; expected at least one Parameter (is the model built yet?)")
         new: dict[Any, str] = {}
@@ -149,39 +149,23 @@ class Optimizer:
         Raises ``ValueError`` naming the parameter where its gradient or a buffer has another shape, or a
         hyper-parameter that is out of range; nothing is changed then.
         """
-        work = [one for group in self.param_groups for one in self._work(group)]
-        for name, rule, w, grad, buffers, hyper in work:
-            self._steps[name] = self._steps.get(name, 0) + 1
-            (update if self.elementwise else update_whole)(rule, w, grad, buffers, hyper)
+        bindings = [self._binding(k) for k in range(len(self.param_groups))]
+        due = [binding.due(self._steps, self._state) for binding in bindings]
+        work = [b.prepare(d, self.hyper) for b, d in zip(bindings, due, strict=True)]
+        for run in itertools.chain(*work):
+            run()
+        for slots, _, counts in due:
+            self._steps.update(zip([slot.name for slot in slots], counts, strict=True))
 
-    def _work(self, group: dict[str, Any]) -> Iterator[tuple]:
-        """What a step has to do for a group, checked: name, rule, weight, gradient, buffers, hyper-parameters of each."""
-        owner = type(self).__name__
+    def _binding(self, k: int) -> Binding:
+        """The group number ``k``, checked; made anew where a hyper-parameter has changed."""
+        group = self.param_groups[k]
+        if k < len(self._bindings) and self._bindings[k].still_holds(group):
+            return self._bindings[k]
         self._check(group)
-        names, plain = self.variant(group)
-        decays = bool(group["weight_decay"]) and "weight_decay" not in keywords(plain)  # else the rule does it itself
-        rule = full_rule(plain, decays, group["maximize"])
-        at: dict[int, dict[str, Any]] = {}  # hyper-parameters by step count
-        for p in group["params"]:
-            if p.grad is None or not p.requires_grad:
-                continue
-            if not is_array(p.data):  # arithmetic on an array without axes gives a NumPy scalar
-                p.data = np.asarray(p.data)
-            name = self._names[p]
-            state = self._state(name, p, names, group)
-            if p.grad.shape != p.shape:
-                raise ValueError(f"{owner}: parameter {name!r} has shape {p.shape}, its gradient {p.grad.shape}")
-            step = self._steps.get(name, 0) + 1
-            if step not in at:
-                at[step] = self._values(group, plain, decays, step)
-            yield name, rule, p.data, p.grad.data, {b: state[b] for b in names}, at[step]
-
-    def _values(self, group: dict[str, Any], rule: Callable, decays: bool, step: int) -> dict[str, Any]:
-        """The hyper-parameters that a rule names, for a step count."""
-        values, wanted = {**self.hyper(group, step), "step": step}, keywords(rule)
-        if not values.keys() >= set(wanted):
-            raise TypeError(f"{type(self).__name__}: rule names {min(set(wanted) - values.keys())!r}, defaults does not")
-        return {name: values[name] for name in wanted} | ({DECAY: group["weight_decay"]} if decays else {})
+        slots = [Slot(self._names[p], p) for p in group["params"]]
+        self._bindings[k : k + 1] = [Binding(type(self).__name__, group, *self.variant(group), self.elementwise, slots)]
+        return self._bindings[k]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -218,12 +202,12 @@ class Optimizer:
                 state[b] = to_device(held, p.device).astype(p.dtype)
         return state
 
-    def state(self, param: Any) -> dict[str, Any]:
+    def state(self, param: Any) -> Mapping[str, Any]:
         """The live buffers of a parameter by name (``velocity``, ...): arrays that may be written into."""
         if param not in self._names:
             raise KeyError(f"{type(self).__name__}: this parameter is not among those it optimizes")
         group = next(g for g in self.param_groups if any(p is param for p in g["params"]))
-        return self._state(self._names[param], param, self.variant(group)[0], group)
+        return Buffers(self._state(self._names[param], param, self.variant(group)[0], group))
 
     def state_dict(self) -> dict[str, Any]:
         """All that a fresh optimizer needs to go on: copies of the buffers by ``parameter/buffer``, steps, and groups."""
@@ -249,9 +233,9 @@ class Optimizer:
         groups = [[self._names[p] for p in g["params"]] for g in self.param_groups]
         if saved != groups:
             raise ValueError(f"{owner}: the saved state is for the parameters {saved}, this optimizer has {groups}")
-        fresh = [_without_params(g) for g in state["groups"]]
+        fresh = [without_params(g) for g in state["groups"]]
         for entries, group in zip(fresh, self.param_groups, strict=True):
-            if entries.keys() != _without_params(group).keys():
+            if entries.keys() != without_params(group).keys():
                 raise ValueError(f"{owner}: the saved hyper-parameters are {sorted(entries)}, not those of {owner}")
             self._check(entries)
         buffers, steps = dict(state["buffers"]), {name: int(n) for name, n in state["steps"].items()}
@@ -261,58 +245,21 @@ class Optimizer:
                 name = self._names[p]
                 held = {b: buffers.pop(f"{name}/{b}", None) for b in self.variant(entries)[0]}
                 if steps.get(name, 0) or any(a is not None for a in held.values()):
-                    loaded[name] = {b: _fitting(f"{owner}: saved {name + '/' + b!r}", a, p) for b, a in held.items()}
+                    loaded[name] = {b: fitting(f"{owner}: saved {name + '/' + b!r}", a, p) for b, a in held.items()}
         odd = [*buffers, *(n for n in steps if n not in self._names.values() or steps[n] < 0)]
         if odd:
             raise ValueError(f"{owner}: the saved state has {odd[0]!r}, which this optimizer does not keep")
-        self._buffers, self._steps = loaded, steps
+        self._buffers, self._steps, self._bindings = loaded, steps, []
         for entries, group in zip(fresh, self.param_groups, strict=True):
             group.update(entries)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes with it: all but the addresses of arrays, which are not the copy's."""
+        return {**vars(self), "_bindings": []}
+
     def __repr__(self) -> str:
         lines = [
-            f"  group {i}: {len(g['params'])} parameters, " + ", ".join(f"{k}={v}" for k, v in _without_params(g).items())
+            f"  group {i}: {len(g['params'])} parameters, " + ", ".join(f"{k}={v}" for k, v in without_params(g).items())
             for i, g in enumerate(self.param_groups)
         ]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
-
-
-# ------------------------------------------------------------------------------------------------------------ helpers
-
-
-def _without_params(group: dict[str, Any]) -> dict[str, Any]:
-    """The hyper-parameters of a group."""
-    return {name: value for name, value in group.items() if name != "params"}
-
-
-def _groups(params: Any) -> list[dict[str, Any]]:
-    """What the constructor was given, as a list of groups."""
-    if hasattr(params, "data") and hasattr(params, "requires_grad"):
-        raise TypeError("params: got a single Tensor; expected a list of Parameters, a Layer, or a list of groups")
-    if hasattr(params, "named_parameters"):
-        return [{"params": params}]
-    if not isinstance(params, Iterable):
-        raise TypeError(f"params: expected a list of Parameters, a Layer, or a list of groups, got {type(params).__name__}")
-    params = params if hasattr(params, "names") else list(params)
-    if params and all(isinstance(g, dict) for g in params):
-        return list(params)
-    return [{"params": params}]
-
-
-def _named(params: Any, start: int) -> list[tuple[str, Any]]:
-    """The parameters of a group with their names: a Layer's, the given ones, or their numbers counted from ``start``."""
-    if hasattr(params, "named_parameters"):
-        return list(params.named_parameters())
-    if hasattr(params, "names") and len(params.names) == len(params):  # what Layer.parameters() returns
-        return list(zip(params.names, params, strict=True))
-    params = [params] if hasattr(params, "requires_grad") else list(params)
-    return [p if isinstance(p, tuple) else (str(start + i), p) for i, p in enumerate(params)]
-
-
-def _fitting(what: str, array: Any, p: Any) -> Any:
-    """A copy of a saved buffer on the parameter's device and in its dtype; ValueError where it is missing or unfit."""
-    if array is None:
-        raise ValueError(f"{what} is missing")
-    if tuple(array.shape) != p.shape:
-        raise ValueError(f"{what} has shape {tuple(array.shape)}, the parameter {p.shape}")
-    return to_device(np.array(array, dtype=p.dtype), p.device)

@@ -1,0 +1,121 @@
+"""What a traced rule becomes: the source of a compiled loop, of array code that works in place, and of a GPU kernel.
+
+The one idea: all three are the same operations in the same order, so that all give the same numbers, and each is text
+that can be read: the textbook's formula, one operation a line.
+"""
+
+from __future__ import annotations
+
+from .trace import CONDITIONS, PYTHON, Trace
+
+# How C writes what it does not write as Python does. NaN comes out of sign, maximum and minimum as in NumPy; {f} is the
+# suffix of the functions for float32.
+C = {
+    **{op: text for op, text in PYTHON.items() if "np." not in text},
+    "power": "pow{f}({}, {})",
+    "logical_and": "{} && {}",
+    "logical_or": "{} || {}",
+    "logical_not": "!{}",
+    "sqrt": "sqrt{f}({})",
+    "abs": "fabs{f}({})",
+    "sign": "({0} > 0) - ({0} < 0) + ({0} != {0} ? {0} : 0)",
+    "exp": "exp{f}({})",
+    "maximum": "{0} >= {1} || {0} != {0} ? {0} : {1}",
+    "minimum": "{0} <= {1} || {0} != {0} ? {0} : {1}",
+    "where": "{0} ? {1} : {2}",
+}
+
+
+ARRAY_CODE = sorted({*PYTHON, "copyto"} - {"where"})  # the NumPy functions that array code is written with
+
+
+def numbers_source(rule: Trace) -> str:
+    """``numbers(hyper...)``: the numbers that the body needs, in double precision."""
+    lines = [*rule.prelude, f"return ({''.join(name + ', ' for name in rule.numbers)})"]
+    return "\n".join([f"def numbers({', '.join(rule.hyper)}):", *(f"    {line}" for line in lines), ""])
+
+
+def loop_source(rule: Trace) -> str:
+    """``update(table, values, part, parts)``: one pass over the memory of many arrays, for Numba.
+
+    A row of ``table`` is one parameter: its size, the row of ``values`` with its numbers, then the addresses of the
+    weight, the gradient and each buffer. ``part`` of ``parts`` takes its share of every array.
+    """
+    loaded = [f"{name}_i = {name}[i]" for name in rule.arrays]
+    body = [f"{line.name} = {PYTHON[line.op].format(*line.operands)}" for line in rule.body]
+    stored = [f"{name}[i] = {result}" for name, result in rule.results.items() if result != f"{name}_i"]
+    return "\n".join(
+        [
+            "def update(table, values, part, parts):",
+            "    for k in range(table.shape[0]):",
+            "        share = (table[k, 0] + 16 * parts - 1) // (16 * parts) * 16",
+            "        first = min(part * share, table[k, 0])",
+            "        size = min(share, table[k, 0] - first)",
+            "        skipped = first * values.itemsize",
+            *(f"        n{j} = values[table[k, 1], {j}]" for j in range(len(rule.numbers))),
+            *(
+                f"        {name} = carray(pointer(table[k, {j}] + skipped), size, values.dtype)"
+                for j, name in enumerate(rule.arrays, 2)
+            ),
+            "        for i in range(size):",
+            *(f"            {line}" for line in [*loaded, *body, *stored]),
+            "",
+        ]
+    )
+
+
+def array_source(rule: Trace) -> tuple[str, list[str]]:
+    """``update(arrays..., numbers..., temporaries...)`` in NumPy calls that write into what is there already.
+
+    Also the names of the temporaries that it wants: f0, f1, ... of the arrays' own dtype, q0, ... for conditions. An
+    operation writes over a temporary that is needed no more; one that makes a result, over the array itself where its
+    old value is needed no more.
+    """
+    last = {x: k for k, line in enumerate(rule.body) for x in line.operands}  # the line that needs it last
+    kept = set(rule.results.values())
+    place = {f"{name}_i": name for name in rule.arrays} | {f"n{j}": f"n{j}" for j in range(len(rule.numbers))}
+    into = {result: array for array, result in rule.results.items() if result != f"{array}_i"}
+    calls: list[str] = []
+    names: list[str] = []
+    free: list[str] = []
+    for k, line in enumerate(rule.body):
+        dying = {place[x] for x in line.operands if x[0] == "t" and last[x] == k and x not in kept}
+        free += sorted(dying) if line.op != "where" else []  # its two calls must not write over an operand
+        array = into.get(line.name)
+        if array and last.get(f"{array}_i", -1) <= k - (line.op == "where"):
+            out = array
+        else:
+            kind = "q" if line.op in CONDITIONS else "f"
+            out = next((x for x in reversed(free) if x[0] == kind), "")
+            if out:
+                free.remove(out)
+            else:
+                out = f"{kind}{sum(x[0] == kind for x in names)}"
+                names.append(out)
+        free += sorted(dying) if line.op == "where" else []
+        calls += _calls(line.op, [place[x] for x in line.operands], out)
+        place[line.name] = out
+    calls += [f"copyto({array}, {place[r]})" for array, r in rule.results.items() if place[r] != array]
+    arguments = ", ".join([*rule.arrays, *(f"n{j}" for j in range(len(rule.numbers))), *names])
+    return "\n".join([f"def update({arguments}):", *(f"    {call}" for call in calls or ["pass"]), ""]), names
+
+
+def _calls(op: str, operands: list[str], out: str) -> list[str]:
+    if op != "where":
+        return [f"{op}({', '.join(operands)}, out={out})"]
+    condition, a, b = operands
+    if condition[0] == "n" and condition[1:].isdigit():  # the same for every element
+        return [f"copyto({out}, {a} if {condition} else {b})"]
+    return [f"copyto({out}, {b})", f"copyto({out}, {a}, where={condition})"]
+
+
+def c_source(rule: Trace, real: str) -> str:
+    """The lines of a C loop, or of a CUDA kernel, over variables with the arrays' names; ``real`` is float or double."""
+    suffix = "f" if real == "float" else ""
+    loaded = [f"{real} {name}_i = {name};" for name in rule.arrays]
+    body = [
+        f"{'int' if line.op in CONDITIONS else real} {line.name} = {C[line.op].format(*line.operands, f=suffix)};"
+        for line in rule.body
+    ]
+    stored = [f"{name} = {result};" for name, result in rule.results.items() if result != f"{name}_i"]
+    return "\n".join([*loaded, *body, *stored])
