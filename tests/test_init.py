@@ -48,7 +48,7 @@ NORMALLY = [  # (function, keywords, mean, standard deviation)
 
 def test_every_function_is_tested_here():
     found = {n for n, f in vars(init).items() if callable(f) and f.__module__ == init.__name__ and n[0] != "_"}
-    assert found - {"constant", "fans", "gain"} == {case[0] for case in EVENLY + NORMALLY}
+    assert found - {"constant", "fans", "gain"} == {*(case[0] for case in EVENLY + NORMALLY), "orthogonal", "trunc_normal"}
 
 
 @pytest.mark.parametrize(("name", "keywords", "low", "high"), EVENLY)
@@ -82,7 +82,7 @@ def test_constant():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("name", [*dict.fromkeys(case[0] for case in EVENLY + NORMALLY)])
+@pytest.mark.parametrize("name", [*dict.fromkeys(case[0] for case in EVENLY + NORMALLY), "orthogonal", "trunc_normal"])
 def test_in_place_in_the_own_dtype_and_by_the_seed(name, dtype):
     w, again = weight((4, 3), dtype), weight((4, 3), dtype)
     data = w.data
@@ -113,7 +113,54 @@ def test_fans_count_the_kernel():
     assert np.abs(w.data).max() == pytest.approx(math.sqrt(6 / 288), rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal"])
+@pytest.mark.parametrize(("mean", "std", "a", "b"), [(0, 1, -2, 2), (3, 1, -2, 2), (0, 1, 5, 100), (0, 0.5, -0.1, np.inf)])
+def test_a_cut_off_normal_distribution(mean, std, a, b):
+    w = weight(dtype=np.float64)
+    assert init.trunc_normal(w, mean, std, a, b) is w
+    x = w.data.reshape(-1)
+    assert a <= x.min()
+    assert x.max() <= b
+
+    def below(v):  # the normal distribution's share below v; from the near end, where the far one has no digits left
+        return math.erfc((v - mean) / std / math.sqrt(2) * (1 if a > mean else -1)) / 2
+
+    for v in np.quantile(x, [0.05, 0.3, 0.5, 0.8, 0.99]):
+        share = (below(v) - below(a)) / (below(b) - below(a))
+        assert (x < v).mean() == pytest.approx(share, abs=0.006)  # five standard deviations of a share of 120,000
+
+
+def test_limits_of_a_cut_off_normal_distribution_are_values_and_not_multiples():
+    w = weight()
+    assert np.abs(init.trunc_normal(w, std=0.02).data).max() < 0.12
+    assert w.data.std() == pytest.approx(0.02, rel=0.01)
+    assert np.abs(init.trunc_normal(w, std=0.02, a=-0.02, b=0.02).data).max() <= np.float32(0.02)
+    for arguments, says in [((0, 0), "std is 0,"), ((0, math.nan), "std is nan"), ((0, 1, 2, 2), "a is 2 and b is 2")]:
+        with pytest.raises(ValueError, match=f"trunc_normal: {says}"):
+            init.trunc_normal(w, *arguments)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (5, 3), (3, 5), (4, 3, 2, 2), (20, 3, 2, 2), (1, 4), (0, 3), (3, 0)])
+def test_orthogonal(shape):
+    w = weight(shape, np.float64)
+    assert init.orthogonal(w, gain=2.0) is w
+    rows = w.data.reshape(shape[0], math.prod(shape[1:]))
+    rows = rows if rows.shape[0] <= rows.shape[1] else rows.T
+    np.testing.assert_allclose(rows @ rows.T, 4 * np.eye(len(rows)), atol=1e-12)
+
+
+def test_orthogonal_matrices_are_spread_evenly():
+    """Over the orthogonal group the trace has mean 0 and variance 1; the QR decomposition alone misses both."""
+    w = weight((3, 3), np.float64)
+    draws = np.array([init.orthogonal(w).data.copy() for _ in range(4000)])
+    traces = np.trace(draws, axis1=1, axis2=2)
+    assert traces.mean() == pytest.approx(0, abs=0.08)  # five standard deviations of a mean of 4,000
+    assert (traces**2).mean() == pytest.approx(1, abs=0.15)
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose((draws**2).mean(axis=0), 1 / 3, atol=0.03)
+    assert (np.linalg.det(draws) > 0).mean() == pytest.approx(0.5, abs=0.04)
+
+
+@pytest.mark.parametrize("name", ["kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal", "orthogonal"])
 def test_a_weight_without_fans(name):
     with pytest.raises(ValueError, match=r"need a weight of at least two axes \(out, in\), got \(3,\)"):
         getattr(init, name)(weight((3,)))

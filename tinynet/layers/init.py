@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..backend import device_of, stream, to_device
 from ..tensor import Tensor
 
@@ -79,3 +81,38 @@ def xavier_uniform(tensor: Tensor, gain: float = 1.0) -> Tensor:
 def xavier_normal(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Normally, with standard deviation gain sqrt(2 / (fan in + fan out)). Glorot, Bengio 2010, AISTATS 13."""
     return normal(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor))))
+
+
+def orthogonal(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """``gain`` times a matrix with orthonormal rows (or columns, where there are more rows), evenly from all of these.
+
+    A weight of more than two axes is taken as ``(out, the rest)``. It is the Q of a normal matrix's QR decomposition, with
+    the signs for which R's diagonal is positive: only then is it spread evenly (Mezzadri 2007, arXiv:math-ph/0609050).
+    Saxe, McClelland, Ganguli 2014, arXiv:1312.6120.
+    """
+    fans(tensor)
+    rows, rest = tensor.shape[0], math.prod(tensor.shape[1:])
+    q, r = np.linalg.qr(stream("init").standard_normal((max(rows, rest), min(rows, rest))))
+    q = q * np.where(np.diagonal(r) < 0, -gain, gain)
+    return _fill(tensor, (q if rows >= rest else q.T).reshape(tensor.shape))
+
+
+def trunc_normal(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+    """From the normal distribution of ``mean`` and ``std``, as far as it lies in [a, b].
+
+    ``a`` and ``b`` are values, not multiples of ``std``, as in PyTorch: a small ``std`` is hardly cut off at all by the
+    defaults. ValueError where ``std`` is not above 0 or ``a`` not below ``b``.
+    """
+    if not 0 < std < math.inf:
+        raise ValueError(f"trunc_normal: std is {std}, expected a number above 0")
+    if not a < b:
+        raise ValueError(f"trunc_normal: a is {a} and b is {b}, expected a below b")
+    rng, low, high = stream("init"), (a - mean) / std, (b - mean) / std
+    top = min(max(low, 0.0), high)  # where the density is highest
+    reach = math.sqrt(top * top + 80)  # beyond, it is below exp(-40) of that, and nobody will miss it
+    low, high = max(low, -reach), min(high, reach)
+    values, missing = np.empty(tensor.size), np.arange(tensor.size)
+    while missing.size:  # even draws, each kept with the probability density / highest density; 60% are for [-2, 2]
+        z = values[missing] = rng.uniform(low, high, missing.size)
+        missing = missing[rng.random(missing.size) >= np.exp((top - z) * (top + z) / 2)]
+    return _fill(tensor, (values * std + mean).clip(a, b).reshape(tensor.shape))
