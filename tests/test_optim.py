@@ -180,8 +180,10 @@ FORMULAS = {
     ),
     "Lion": (lion, {"lr": 1e-4, "beta1": 0.9, "beta2": 0.99}, [{"beta1": 0.5}]),
 }
-FORMULAS = {name: case for name, case in FORMULAS.items() if hasattr(optim, name)}  # API.md names them all
-DECOUPLED = {"AdamW", "Lion", "Muon"}  # their weight decay takes lr * weight_decay * w off the weight itself
+DECOUPLED = {"AdamW", "Lion"}  # their weight decay takes lr * weight_decay * w off the weight itself
+# Steps of one size round a weight to one side again and again: 50 times half a unit in the last place, 3e-6, at worst.
+ONE_SIDED = {"AdamW", "Lion"}
+RATES = {"Adagrad": 0.5, "Adadelta": 5.0}  # where the rate of the others would only crawl
 VARIANTS = [(name, variant) for name, (_, _, variants) in FORMULAS.items() for variant in ({}, *variants)]
 
 
@@ -231,7 +233,8 @@ def run(name, keywords, shape, dtype, layout=None):
 def check(name, keywords, shape, dtype, layout=None):
     wanted, reach = expected(name, keywords, shape, dtype)
     found = run(name, keywords, shape, dtype, layout)
-    np.testing.assert_array_less(np.abs(found - wanted), (1e-6 if dtype == np.float32 else 1e-12) * reach)
+    tolerance = 1e-12 if dtype == np.float64 else 3e-6 if name in ONE_SIDED else 1e-6
+    np.testing.assert_array_less(np.abs(found - wanted), tolerance * reach)
 
 
 @pytest.fixture
@@ -240,8 +243,8 @@ def array_code(monkeypatch):
 
 
 def test_every_optimizer_has_its_formula_here():
-    found = {n for n, c in vars(optim).items() if inspect.isclass(c) and issubclass(c, optim.Optimizer)} - {"Optimizer"}
-    assert found == FORMULAS.keys()
+    classes = {n: c for n, c in vars(optim).items() if inspect.isclass(c) and issubclass(c, optim.Optimizer)}
+    assert {n for n, c in classes.items() if c.elementwise} - {"Optimizer"} == FORMULAS.keys()  # the others: their own files
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -359,7 +362,7 @@ def test_momentum_of_the_average_takes_the_steps_of_the_heavy_ball():
 @pytest.mark.parametrize("name", FORMULAS)
 def test_descends_on_an_oblong_bowl(name):
     w = tn.Parameter([3.0, -2.0], dtype=np.float64)
-    optimizer = getattr(optim, name)([w], lr=0.05)
+    optimizer = getattr(optim, name)([w], lr=RATES.get(name, 0.05))
     for _ in range(400):
         optimizer.zero_grad()
         loss = (w * w * np.array([1.0, 10.0])).sum()
@@ -371,7 +374,7 @@ def test_descends_on_an_oblong_bowl(name):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_maximize_climbs(name):
     w = tn.Parameter([0.5], dtype=np.float64)
-    optimizer = getattr(optim, name)([w], lr=0.05, maximize=True)
+    optimizer = getattr(optim, name)([w], lr=RATES.get(name, 0.05), maximize=True)
     for _ in range(300):
         optimizer.zero_grad()
         (-((w - 2) ** 2)).sum().backward()

@@ -12,11 +12,14 @@ from tinynet import layers as L
 from tinynet import optim
 
 CLASSES = {n: c for n, c in vars(optim).items() if inspect.isclass(c) and issubclass(c, optim.Optimizer)}
-OPTIMIZERS = [name for name in CLASSES if name != "Optimizer"]
+OPTIMIZERS = [name for name, c in CLASSES.items() if c.elementwise and name != "Optimizer"]  # the others: their own files
 OPTIONS = {
     "Momentum": [{}, {"dampening": 0.0, "nesterov": True}],
     "RMSprop": [{}, {"centered": True, "momentum": 0.9}],
     "Adam": [{}, {"amsgrad": True}],
+    "AdamW": [{}, {"amsgrad": True}],
+    "NAdam": [{}, {"decoupled_weight_decay": True}],
+    "RAdam": [{}, {"decoupled_weight_decay": True}],
 }
 CASES = [(name, options) for name in OPTIMIZERS for options in OPTIONS.get(name, [{}])]
 
@@ -365,6 +368,36 @@ def test_resumed_as_if_never_stopped(name, options):
     assert resumed.state_dict()["steps"] == optimizer.state_dict()["steps"]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("engines", ["00", "01", "10", "11"])  # array code and compiled loops, before and after the stop
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_resumed_bit_for_bit_in_array_code_and_in_compiled_loops(name, options, engines, dtype, monkeypatch):
+    """The loops compute the same bits, so that a training may even go on where Numba is installed or missing."""
+    if engines != "00":
+        pytest.importorskip("numba", reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
+    rng = np.random.default_rng(0)
+    start, grads = rng.standard_normal(5000).astype(dtype), rng.standard_normal((12, 5000)).astype(dtype)
+    options = {"lr": 0.01, "weight_decay": 0.1, **options}
+
+    def run(p, optimizer, grads, engine):
+        monkeypatch.setenv("TINYNET_NUMBA", engine)
+        for g in grads:
+            p.grad = g
+            optimizer.step()
+
+    p = tn.Parameter(start)
+    whole = getattr(optim, name)([p], **options)
+    run(p, whole, grads[:6], engines[0])
+    saved, weights = whole.state_dict(), p.data.copy()
+    run(p, whole, grads[6:], engines[0])
+    q = tn.Parameter(weights)
+    fresh = getattr(optim, name)([q])
+    fresh.load_state_dict(saved)
+    run(q, fresh, grads[6:], engines[1])
+    np.testing.assert_array_equal(p.data, q.data)
+    assert_equal(whole.state_dict()["buffers"], fresh.state_dict()["buffers"])
+
+
 def test_an_option_changed_on_the_way():
     """Switching an option changes which buffers there are; the state that is saved is of the options as they stand."""
     model, again = net(), net(seed=1)
@@ -451,7 +484,8 @@ def test_a_state_that_does_not_fit_changes_nothing(change, problem):
     assert before["groups"] == after["groups"]
 
 
-OTHERS = [(a, b) for a in OPTIMIZERS for b in OPTIMIZERS if CLASSES[a].defaults.keys() != CLASSES[b].defaults.keys()]
+KINDS = {name: (*inspect.signature(CLASSES[name]).parameters, CLASSES[name].buffers) for name in OPTIMIZERS}
+OTHERS = [(a, b) for a in OPTIMIZERS for b in OPTIMIZERS if {*KINDS[a]} != {*KINDS[b]}]  # all but Adam and AdamW
 
 
 @pytest.mark.parametrize(("of", "into"), OTHERS)

@@ -423,7 +423,7 @@ def step_lr(o):
 WRONG = [
     ("StepLR", {"step_size": 0}, "step_size is 0, expected an integer of at least 1"),
     ("StepLR", {"step_size": 2.5}, "step_size is 2.5"),
-    ("StepLR", {"step_size": 2, "gamma": -0.1}, r"gamma is -0.1, expected a number in \[0, inf\)"),
+    ("StepLR", {"step_size": 2, "gamma": -0.1}, "gamma is -0.1, expected a number of at least 0"),
     ("MultiStepLR", {"milestones": [3, -1]}, r"milestones\[1\] is -1"),
     ("ExponentialLR", {"gamma": NAN}, "gamma is nan"),
     ("PolynomialLR", {"total_iters": 0}, "total_iters is 0"),

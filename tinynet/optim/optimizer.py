@@ -85,7 +85,7 @@ class Optimizer:
         self._names: dict[Any, str] = {}  # by the Parameter itself
         self.param_groups: list[dict[str, Any]] = []
         self._bindings: list[Binding] = []  # of the groups, as their last step found them
-        self._check(base)
+        self.check_hyper(base)
         for group in as_groups(params):
             self.add_param_group({**base, **group})
 
@@ -96,7 +96,7 @@ class Optimizer:
         odd = entries.keys() - self.defaults.keys() - FOR_ALL.keys() - {"params"}
         if odd:
             raise TypeError(f"{owner}: a group has the unknown hyper-parameter {min(odd)!r}")
-        self._check(entries)
+        self.check_hyper(entries)
         if "params" not in entries:
             raise ValueError(f"{owner}: a group without 'params'")
         named = named_params(entries["params"], len(self._names))
@@ -140,7 +140,8 @@ class Optimizer:
         """What a buffer holds before the first step; overridden where that is not zero."""
         return 0.0
 
-    def _check(self, entries: dict[str, Any]) -> dict[str, Any]:
+    def check_hyper(self, entries: dict[str, Any]) -> dict[str, Any]:
+        """The hyper-parameters, plain numbers; ValueError for one that is not valid. Overridden for what is no number."""
         return checked(type(self).__name__, entries, self.ranges)
 
     def step(self) -> None:
@@ -162,7 +163,7 @@ class Optimizer:
         group = self.param_groups[k]
         if k < len(self._bindings) and self._bindings[k].still_holds(group):
             return self._bindings[k]
-        self._check(group)
+        self.check_hyper(group)
         slots = [Slot(self._names[p], p) for p in group["params"]]
         self._bindings[k : k + 1] = [Binding(type(self).__name__, group, *self.variant(group), self.elementwise, slots)]
         return self._bindings[k]
@@ -180,7 +181,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        entry = self._check({"lr": value})
+        entry = self.check_hyper({"lr": value})
         for group in self.param_groups:
             group.update(entry)
 
@@ -237,7 +238,7 @@ class Optimizer:
         for entries, group in zip(fresh, self.param_groups, strict=True):
             if entries.keys() != without_params(group).keys():
                 raise ValueError(f"{owner}: the saved hyper-parameters are {sorted(entries)}, not those of {owner}")
-            self._check(entries)
+            self.check_hyper(entries)
         buffers, steps = dict(state["buffers"]), {name: int(n) for name, n in state["steps"].items()}
         loaded: dict[str, dict[str, Any]] = {}
         for entries, group in zip(fresh, self.param_groups, strict=True):
