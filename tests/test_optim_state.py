@@ -524,3 +524,25 @@ def test_a_step_that_fails_changes_nothing():
     with pytest.raises(ValueError, match=r"parameter 'b' has shape \(5,\), its gradient \(4,\)"):
         sgd.step()
     np.testing.assert_array_equal(a.data, before[0])
+
+
+@pytest.mark.parametrize("engine", ["0", "1"])
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_parameters_at_different_counts_in_one_step(name, options, engine, monkeypatch):
+    """One joins eight steps later: each goes its way as if it were alone (RAdam's rule changes in the sixth step)."""
+    if engine == "1":
+        pytest.importorskip("numba", reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
+    monkeypatch.setenv("TINYNET_NUMBA", engine)
+    rng = np.random.default_rng(0)
+    start, grads = rng.standard_normal(5000).astype(np.float32), rng.standard_normal((16, 5000)).astype(np.float32)
+    early, late, alone = tn.Parameter(start), tn.Parameter(start), tn.Parameter(start)
+    both, one = getattr(optim, name)([early, late], **options), getattr(optim, name)([alone], **options)
+    for i, g in enumerate(grads):
+        early.grad, late.grad = g, grads[i - 8] if i >= 8 else None
+        both.step()
+    for i, g in enumerate(grads):
+        alone.grad = g
+        one.step()
+        if i == 7:
+            np.testing.assert_array_equal(late.data, alone.data)
+    np.testing.assert_array_equal(early.data, alone.data)

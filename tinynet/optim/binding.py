@@ -139,6 +139,12 @@ class Binding:
         if not due.slots:
             return []
         at = {count: self.values(hyper, count) for count in dict.fromkeys(due.counts)}
+        if len(at) > 1:  # the rule may be another one at another count, as RAdam's is
+            alike: dict[tuple, list[int]] = {}
+            for k, count in enumerate(due.counts):
+                alike.setdefault(tuple(_kinds(at[count])), []).append(k)
+            if len(alike) > 1:
+                return [run for places in alike.values() for run in self.prepare(due.at(places), hyper)]
         self._choose(at[due.counts[0]])
         tables: dict[Any, list[int]] = {}  # places in ``due`` by dtype; under None those that no loop can take
         for k, (slot, grad) in enumerate(zip(due.slots, due.grads, strict=True)):
@@ -156,7 +162,7 @@ class Binding:
 
     def _choose(self, hyper: dict[str, Any]) -> None:
         """The trace of the rule for hyper-parameters of these kinds: numbers may change, other values may not."""
-        kinds = [value if type(value) not in (int, float) else float for value in hyper.values()]
+        kinds = _kinds(hyper)
         if kinds != self._kinds:
             self._update = update_for(self.rule, self.buffers, hyper, self.elementwise)
             self._kinds, self._loops = kinds, {}
@@ -187,3 +193,8 @@ class Binding:
             grads.clear()  # they had to live until now
 
         return run
+
+
+def _kinds(hyper: dict[str, Any]) -> list[Any]:
+    """What a trace depends on: the hyper-parameters that are no numbers."""
+    return [value if type(value) not in (int, float) else float for value in hyper.values()]
