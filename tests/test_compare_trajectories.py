@@ -6,7 +6,7 @@ import pytest
 import tinynet as tn
 from tinynet import optim
 from tinynet.compare import Surface, fewest_steps, surfaces, trajectories
-from tinynet.compare.contours import fitting_window, surface_values, until_it_leaves
+from tinynet.compare.contours import fitting_window, grid_values, until_it_leaves
 
 SURFACES = {name: s for name, s in vars(surfaces).items() if isinstance(s, Surface)}
 RULES = {
@@ -71,9 +71,10 @@ def with_a_sum(x):
 
 @pytest.mark.parametrize("surface", [surfaces.beale, plane, of_one_point, with_a_sum])
 def test_values_over_a_grid(surface):
-    xs, ys = np.linspace(-1, 2, 7), np.linspace(0, 1, 5)
-    expected = [[surface(tn.tensor(np.array([x, y]))).item() for x in xs] for y in ys]
-    np.testing.assert_allclose(surface_values(surface, xs, ys), expected, rtol=1e-12)
+    xs, ys, values = grid_values(surface, ((-1, 2), (0, 1)))
+    assert (xs[0], xs[-1], ys[0], ys[-1]) == (-1, 2, 0, 1)
+    expected = [[surface(tn.tensor(np.array([x, y]))).item() for x in xs[::13]] for y in ys[::13]]
+    np.testing.assert_allclose(values[::13, ::13], expected, rtol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------------------ paths

@@ -68,9 +68,9 @@ def _frames(found: Any, separate: bool, most: int) -> list[Any]:
     images = []
     for step in shown:
         canvas.restore_region(background)
-        for i, values in enumerate(found.values.values()):
-            path, values = paths[i][: step + 1], values[: step + 1]
-            for line, data in ((tails[i], path.T), (heads[i], path[-1:].T), (curves[i], (np.arange(len(values)), values))):
+        for i, label in enumerate(found.labels):
+            path, steps, values = paths[i][: step + 1], found.steps[label][: step + 1], found.values[label][: step + 1]
+            for line, data in ((tails[i], path.T), (heads[i], path[-1:].T), (curves[i], (steps, values))):
                 line.set_data(*data)
                 line.axes.draw_artist(line)
         images.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))

@@ -20,26 +20,33 @@ SLOW_GRID = 40  # the same where the function takes one point at a time
 Window = tuple[tuple[float, float], tuple[float, float]]
 
 
-def surface_values(surface: Callable[[Any], Any], xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
-    """The values over a grid, of shape (len(ys), len(xs)): all points at once where the function can do that.
+def grid_values(surface: Callable[[Any], Any], window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coordinates along both sides of the window, and the values there, of shape (len(ys), len(xs)).
 
-    It can if it gives as many values as it was given points, and at some of them the same as for one point alone.
+    All points at once, and many, where the function can do that: where it gives as many values as it was given points, and
+    at some of them the same as for one point alone. Fewer points one by one where it cannot.
     """
-    points = np.stack(np.meshgrid(xs, ys)).reshape(2, -1)
 
-    def single(i: int) -> float:
-        return float(surface(Tensor(points[:, i])).data)
+    def single(point: np.ndarray) -> float:
+        return float(surface(Tensor(point)).data)
 
-    some = range(0, points.shape[1], max(points.shape[1] // 5, 1))
+    def grid(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        xs, ys = (np.linspace(*side, count) for side in window)
+        return xs, ys, np.stack(np.meshgrid(xs, ys)).reshape(2, -1)
+
     with no_grad(), silent(), device("cpu"):
+        xs, ys, points = grid(GRID)
+        some = slice(None, None, points.shape[1] // 5)
         try:
             values = np.asarray(surface(Tensor(points)).data, dtype=np.float64)
-            whole = values.shape == points.shape[1:] and np.allclose(values[some], [single(i) for i in some], equal_nan=True)
+            alone = [single(point) for point in points.T[some]]
+            whole = values.shape == points.shape[1:] and np.allclose(values[some], alone, equal_nan=True)
         except (ValueError, IndexError, TypeError):  # it is a function of two numbers and needs to be no more
             whole = False
         if not whole:
-            values = np.array([single(i) for i in range(points.shape[1])])
-    return values.reshape(len(ys), len(xs))
+            xs, ys, points = grid(SLOW_GRID)
+            values = np.array([single(point) for point in points.T])
+    return xs, ys, values.reshape(len(ys), len(xs))
 
 
 def fitting_window(paths: Sequence[np.ndarray], points: Sequence[Any], base: Window | None) -> Window:
@@ -117,9 +124,7 @@ class Board:
         return fitting_window(down or list(found.paths.values()), points, getattr(found.surface, "window", None))
 
     def _grounds(self) -> None:
-        (x0, x1), (y0, y1) = self.window
-        xs, ys = np.linspace(x0, x1, GRID), np.linspace(y0, y1, GRID)
-        values = surface_values(self.found.surface, xs, ys)
+        xs, ys, values = self.found.ground(self.window)
         for axes, label in dict(zip(self.maps, self.found.labels, strict=True)).items():
             contours(axes, xs, ys, values, self.found.minimum)
             axes.plot(*self.found.paths[label][0], "o", color="black", markersize=7, markerfacecolor="white", zorder=4)
@@ -127,22 +132,21 @@ class Board:
             if self.separate:
                 axes.set_title(self.found.title(label), fontsize="small")
             else:
-                axes.set(xlabel="x[0]", ylabel="x[1]")
+                axes.set(xlabel=self.found.axes[0], ylabel=self.found.axes[1])
 
     def _curve_axes(self, figure: Any) -> None:
         values = np.concatenate([v[np.isfinite(v)] for v in self.found.values.values()])
         first = max(abs(v[0]) for v in self.found.values.values())
         for i, label in enumerate(self.found.labels):
             self.curve.plot([], [], **look(i), label=self.found.title(label))
-        steps = max(len(v) for v in self.found.values.values()) - 1
+        steps = max(int(count[-1]) for count in self.found.steps.values())
         self.curve.set_xlim(-0.02 * steps, 1.02 * steps)
         below, above = float(values.min()), min(float(values.max()), 30 * first)
         if below > 0:
-            self.curve.set_ylim(max(below / 2, 1e-16), above * 2)
-            plain_log(self.curve.yaxis)
+            plain_log(self.curve.yaxis, (max(below / 1.5, 1e-16), above * 1.5))
         else:
             self.curve.set_ylim(below - 0.05 * (above - below), above + 0.05 * (above - below))
-        label_axes(self.curve, "step", "value")
+        label_axes(self.curve, "step", self.found.value_name)
         figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
 
 
@@ -151,7 +155,7 @@ def trajectories_picture(figure: Any, found: Any, separate: bool = False) -> Non
     board = Board(figure, found, separate)
     for i, label in enumerate(found.labels):
         draw_path(board.maps[i], until_it_leaves(found.paths[label], board.window), i)
-        values = found.values[label]
-        board.curve.plot(np.arange(len(values)), values, **look(i), linewidth=1.4)
+        steps, values = found.steps[label], found.values[label]
+        board.curve.plot(steps, values, **look(i), linewidth=1.4)
         if label in found.diverged:
-            board.curve.plot(len(values) - 1, np.clip(values[-1], *board.curve.get_ylim()), "x", color=look(i)["color"])
+            board.curve.plot(steps[-1], np.clip(values[-1], *board.curve.get_ylim()), "x", color=look(i)["color"])

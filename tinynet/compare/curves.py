@@ -114,6 +114,25 @@ def sensitivity(figure: Any, comparison: Any, names: list[str]) -> None:
     figure.legend(*grid[-1, 0].get_legend_handles_labels(), loc="outside right center", frameon=False)
 
 
+def range_picture(figure: Any, found: Any) -> None:
+    """The loss of each step of a range test against its rate, its average, and lines at the rates that were found."""
+    figure.set_size_inches(7.4, 4.2)
+    axes = figure.subplots()
+    axes.plot(found.lrs, found.losses, ".", color="0.7", markersize=4, label="loss of a batch")
+    axes.plot(found.lrs, found.smoothed, **look(0), label="its average")
+    rates = ("suggestion", found.suggestion), ("lowest loss", found.lowest), ("exploded", found.exploded)
+    for i, (what, lr) in enumerate(rates, 1):
+        if lr is not None:
+            axes.axvline(lr, **look(i), label=f"{what}: lr {lr:.2g}")
+    finite = found.smoothed[np.isfinite(found.smoothed)]
+    if len(finite):
+        low, high = finite.min(), min(finite.max(), 2 * abs(finite[0]) + abs(finite.min()))
+        axes.set_ylim(low - 0.1 * (high - low) - 1e-9, high + 0.1 * (high - low) + 1e-9)
+    plain_log(axes.xaxis)
+    label_axes(axes, "learning rate, rising step by step", "training loss", whole=False)
+    figure.legend(loc="outside right upper", frameon=False)
+
+
 def finished(runs: Iterable[Run]) -> list[Run]:
     """The runs that did not diverge."""
     return [run for run in runs if not run.diverged]

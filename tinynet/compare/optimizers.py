@@ -7,7 +7,6 @@ choose nothing.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from .start import (
     checked_seeds,
     exploded,
     made_optimizer,
+    progress_bar,
     silent,
     untouched_random_state,
 )
@@ -113,7 +113,7 @@ def compare_optimizers(
         for label, factory in factories.items():
             _warm_up(starts[0], label, factory, rates[label][0], loss)
         steps = plan.epochs * len(starts[0].train)
-        with _bar(len(starts) * len(tried) * steps, progress) as bar:
+        with progress_bar("comparing", len(starts) * len(tried) * steps, progress) as bar:
             for start in starts:
                 for label, lr in tried:
                     bar.set_postfix_str(f"{label} at {lr:g}, seed {start.seed}", refresh=False)
@@ -122,11 +122,6 @@ def compare_optimizers(
                     runs.append(_train(Run(label, lr, start.seed), model, optimizer, start, plan, bar))
                     bar.update(steps - len(runs[-1].losses))  # those that a diverged run does not make
     return Comparison(runs, steps=steps, batch_size=starts[0].train.batch_size, targets=wanted)
-
-
-def _bar(steps: int, progress: bool) -> tqdm:
-    interval = 0.2 if sys.stderr.isatty() else 2.0  # a log keeps every drawing of the bar
-    return tqdm(total=steps, desc="comparing", unit=" steps", leave=False, disable=not progress, mininterval=interval)
 
 
 def _warm_up(start: Start, label: str, factory: Callable[..., Any], lr: float, loss: Callable[..., Any]) -> None:

@@ -71,17 +71,19 @@ def label_axes(axes: Any, x: str, y: str, whole: bool = True) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def plain_log(axis: Any) -> None:
+def plain_log(axis: Any, limits: tuple[float, float] | None = None) -> None:
     """A logarithmic axis that says 0.02 and not 2 × 10⁻², with marks at 1, 2 and 5 as far as they are few enough.
 
-    Where not all its data are positive it stays as it is.
+    ``limits`` are its ends. Without them it fits its data, and stays as it is where not all of these are positive.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    lowest, highest = axis.get_data_interval()
+    lowest, highest = limits or axis.get_data_interval()
     if not 0 < lowest <= highest:
         return
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    if limits:
+        axis.axes.set(**{f"{axis.axis_name}lim": limits})
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("e-0", "e-").replace("e+0", "e")))

@@ -10,11 +10,13 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ..backend import manual_seed, random_state, set_random_state
 from ..data import DataLoader
@@ -121,6 +123,12 @@ def silent() -> Any:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
+def progress_bar(title: str, steps: int, progress: bool) -> tqdm:
+    """A bar over so many training steps; where nobody watches a terminal it is drawn every two seconds only."""
+    interval = 0.2 if sys.stderr.isatty() else 2.0
+    return tqdm(total=steps, desc=title, unit=" steps", leave=False, disable=not progress, mininterval=interval)
+
+
 # -------------------------------------------------------------------------------------------------------- arguments
 
 
@@ -145,6 +153,13 @@ def made_optimizer(who: str, label: str, factory: Callable[..., Any], *arguments
     return optimizer
 
 
+def wants_rate(factory: Callable[..., Any]) -> bool:
+    """Whether a factory cannot be called with the parameters alone, but with a learning rate besides."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p for p in inspect.signature(factory).parameters.values() if p.kind in kinds and p.default is p.empty]
+    return len(needed) > 1
+
+
 def checked_rates(who: str, labels: Iterable[str], lrs: Any) -> dict[str, tuple[float, ...]]:
     """The learning rates of each label, rising: a number or some for all, or a dict of these by label."""
     labels = list(labels)
@@ -159,7 +174,7 @@ def checked_rates(who: str, labels: Iterable[str], lrs: Any) -> dict[str, tuple[
 
 
 def _rates(what: str, given: Any) -> tuple[float, ...]:
-    rates = [given] if isinstance(given, (int, float, np.number)) else list(given)
+    rates = [given] if given is None or isinstance(given, (int, float, np.number)) else list(given)
     for lr in rates:
         if not isinstance(lr, (int, float, np.number)) or not 0 < lr < math.inf:
             raise ValueError(f"{what} contain {lr!r}, expected positive numbers")

@@ -7,7 +7,6 @@ size takes no notice of how steep the sides are.
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 from ..backend import device
 from ..data.dataset import checked_int
 from ..tensor import Parameter
-from .start import Stepper, checked_factories, checked_rates, exploded, made_optimizer, silent
+from .start import Stepper, checked_factories, checked_rates, exploded, made_optimizer, silent, wants_rate
 from .table import Row, Table
 
 FAR = 1e9  # a value so many times the first one (or 1, if that is larger) is the end of a path
@@ -27,21 +26,41 @@ FAR = 1e9  # a value so many times the first one (or 1, if that is larger) is th
 class Trajectories:
     """Paths over a surface, by label: ``paths`` of shape (steps + 1, 2), the start first, and the ``values`` there.
 
-    ``lrs``: the rate of each where it was chosen here, else None. ``diverged``: for each that did, the step at which its
-    value was not finite or a billion times the first one; its path ends there.
+    ``steps``: by label, after which step each point was noted. ``lrs``: the rate of each where it was chosen here, else
+    None. ``diverged``: for each that did, the step at which its value was not finite or a billion times the first one;
+    its path ends there.
     """
 
-    def __init__(self, surface: Any, paths: dict[str, Any], values: dict[str, Any], lrs: dict[str, float | None]):
+    axes = ("x[0]", "x[1]")
+    value_name = "value"
+
+    def __init__(
+        self,
+        surface: Any,
+        paths: dict[str, np.ndarray],
+        *,
+        values: dict[str, np.ndarray],
+        lrs: dict[str, float | None],
+        steps: dict[str, np.ndarray],
+        diverged: dict[str, int],
+    ):
         self.surface, self.paths, self.values, self.lrs = surface, paths, values, lrs
-        self.diverged = {label: len(v) - 1 for label, v in values.items() if exploded(v[-1], v[0], FAR)}
+        self.steps, self.diverged = steps, diverged
         self.labels = list(paths)
         self.name = getattr(surface, "name", getattr(surface, "__name__", "surface"))
         self.minimum = getattr(surface, "minimum", None)
+        self._grounds: dict[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def title(self, label: str) -> str:
         """The label, with its rate where that was chosen here, and with what became of it."""
         lr = "" if self.lrs[label] is None else f", lr {self.lrs[label]:g}"
         return f"{label}{lr}" + (" (diverged)" if label in self.diverged else "")
+
+    def ground(self, window: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the paths are drawn on: two rows of coordinates, and the values over that grid."""
+        from .contours import grid_values
+
+        return grid_values(self.surface, window)
 
     def table(self) -> Table:
         """A row for each path: ``optimizer``, ``lr``, ``steps``, the ``value`` and ``point`` at its end, and the
@@ -49,8 +68,9 @@ class Trajectories:
         rows: list[Row] = []
         for label, path in self.paths.items():
             away = None if self.minimum is None else math.hypot(*(path[-1] - np.array(self.minimum)))
-            row = {"optimizer": label, "lr": self.lrs[label], "steps": len(path) - 1, "value": float(self.values[label][-1])}
-            rows.append(row | {"point": tuple(path[-1].tolist()), "distance": away, "diverged": label in self.diverged})
+            row = {"optimizer": label, "lr": self.lrs[label], "steps": int(self.steps[label][-1])}
+            row |= {"value": float(self.values[label][-1]), "distance": away, "diverged": label in self.diverged}
+            rows.append(row | {"point": tuple(path[-1].tolist())})
         columns: dict[str, Callable[[Row], str]] = {"optimizer": lambda r: r["optimizer"]}
         if any(row["lr"] is not None for row in rows):
             columns["lr"] = lambda r: "–" if r["lr"] is None else f"{r['lr']:g}"
@@ -124,7 +144,14 @@ def trajectories(
     for label, factory in factories.items():
         walks = [(lr, *walk(who, surface, label, factory, lr, point, steps)) for lr in rates[label]]
         chosen[label], paths[label], values[label] = min(walks, key=lambda found: _end(found[2], steps))
-    return Trajectories(surface, paths, values, chosen)
+    return Trajectories(
+        surface,
+        paths,
+        values=values,
+        lrs=chosen,
+        steps={label: np.arange(len(v)) for label, v in values.items()},
+        diverged={label: len(v) - 1 for label, v in values.items() if exploded(v[-1], v[0], FAR)},
+    )
 
 
 def walk(
@@ -150,13 +177,6 @@ def _end(values: np.ndarray, steps: int) -> float:
     """By what paths of one optimizer are compared: the mean of the last tenth of the values; infinite if it diverged."""
     mean = float(values[-max(steps // 10, 1) :].mean())
     return mean if len(values) == steps + 1 and math.isfinite(mean) else math.inf
-
-
-def wants_rate(factory: Callable[..., Any]) -> bool:
-    """Whether a factory cannot be called with the parameters alone, but with a learning rate besides."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p for p in inspect.signature(factory).parameters.values() if p.kind in kinds and p.default is p.empty]
-    return len(needed) > 1
 
 
 def checked_start(who: str, surface: Any, start: Any) -> np.ndarray:
