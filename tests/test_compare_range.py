@@ -46,7 +46,7 @@ def test_the_losses_are_those_of_training_by_hand_with_a_rising_rate():
 
 def test_it_ends_when_the_loss_has_exploded():
     x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
-    found = search(train=(x, 3 * x), make_model=lambda: L.Linear(1, 1), loss=F.mse_loss, batch_size=40, end=1e6)
+    found = search(train=(x, 3 * x), make_model=lambda: L.Linear(1, 1), loss=F.mse_loss, end=1e6)
     assert found.exploded == found.lrs[-1] < 1e5
     assert found.smoothed[-1] > 4 * found.smoothed.min()
     assert (found.smoothed[:-1] <= 4 * np.minimum.accumulate(found.smoothed)[:-1]).all()

@@ -31,9 +31,10 @@ class RangeTest:
     """What the test found: the rising ``lrs``, for each the ``losses`` of the batch before its step, and ``smoothed``, their
     average: average <- 0.9 average + 0.1 loss, divided by 1 - 0.9^t.
 
-    ``suggestion``: the middle of the factor of 2 in the rate over which ``smoothed`` falls most, up to its lowest point,
-    the first 10 steps apart; a good rate to try first. None where it never falls. ``lowest``: the rate at its lowest point, from which on larger ones do harm. ``exploded``: the rate
-    at which the test ended because ``smoothed`` had become 4 times its lowest or not finite; None where it was not.
+    ``suggestion``: the middle of the factor of 2 in the rate over which ``smoothed`` falls most, up to its lowest point, the
+    first 10 steps apart; a good rate to try first. None where it never falls. ``lowest``: the rate at its lowest point,
+    from which on larger ones do harm. ``exploded``: the rate at which the test ended because ``smoothed`` had become 4
+    times its lowest or not finite; None where it had not.
     """
 
     def __init__(self, lrs: list[float], losses: list[float], smoothed: list[float], exploded: float | None):

@@ -174,7 +174,7 @@ def checked_rates(who: str, labels: Iterable[str], lrs: Any) -> dict[str, tuple[
 
 
 def _rates(what: str, given: Any) -> tuple[float, ...]:
-    rates = [given] if given is None or isinstance(given, (int, float, np.number)) else list(given)
+    rates: list[Any] = [given] if given is None or isinstance(given, (int, float, np.number)) else list(given)
     for lr in rates:
         if not isinstance(lr, (int, float, np.number)) or not 0 < lr < math.inf:
             raise ValueError(f"{what} contain {lr!r}, expected positive numbers")
