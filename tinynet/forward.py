@@ -133,6 +133,7 @@ class _Look:
     def __init__(self, model: Layer):
         self.top = self.now = Call("", None, None)
         self.values: dict[int, tuple[Value, Tensor]] = {}  # the Tensor too, so that its id stays its own
+        self.arrays: dict[int, Tensor] = {}  # by its array's id: an index goes into an op as an array among the keywords
         self.paths = {id(item): path for path, item in reversed(list(walk(model)))}  # under the first of its paths
 
     def call(self, layer: Layer, forward: Callable) -> Callable:
@@ -158,8 +159,12 @@ class _Look:
         if source is None and call is not self.top:
             return x
         leaf = make(x.data)
-        self.values[id(leaf)] = self._inside(call, x, source), leaf
+        self._know(leaf, self._inside(call, x, source))
         return leaf
+
+    def _know(self, x: Tensor, value: Value) -> None:
+        self.values[id(x)] = value, x
+        self.arrays[id(x.data)] = x
 
     def _inside(self, call: Call, x: Any, source: Value | None) -> Value:
         """The argument of ``call`` that is ``source`` outside, a new one where there is none yet."""
@@ -177,7 +182,7 @@ class _Look:
             call.returned.append(inner)
             call.outputs.append(Value(y.shape, y.dtype, call.parent, call))
         value = call.outputs[-1 if inner is None else call.returned.index(inner)]
-        self.values[id(leaf)] = value, leaf
+        self._know(leaf, value)
         return leaf
 
     def find(self, x: Tensor, call: Call) -> Value | None:
@@ -192,18 +197,21 @@ class _Look:
             if id(node) not in self.values:
                 stack += unknown[::-1]
                 if not unknown:
-                    self.values[id(node)] = self._ran(node, call), node
+                    self._know(node, self._ran(node, call))
         return self._in(call, self.values[id(x)][0]) if id(x) in self.values else None
 
     def _ran(self, node: Tensor, call: Call) -> Value:
+        """What ``node``'s op made, with the op among the call's steps."""
         inputs: list[Value | str | float | None] = []
-        for x in node._inputs or ():
+        indices = [x for keyword in node._keywords.values() for x in (keyword if isinstance(keyword, tuple) else [keyword])]
+        operands = [*(node._inputs or ()), *(self.arrays[id(x)] for x in indices if is_array(x) and id(x) in self.arrays)]
+        for x in operands:
             if isinstance(x, Tensor):
                 known = self._in(call, self.values[id(x)][0]) if id(x) in self.values else None
                 inputs.append(known or self.paths.get(id(x)))
             else:
                 inputs.append(x if isinstance(x, (int, float)) else None)
-        shapes = [tuple(x.shape) if isinstance(x, Tensor) or is_array(x) else () for x in node._inputs or ()]
+        shapes = [tuple(x.shape) if isinstance(x, Tensor) or is_array(x) else () for x in operands]
         op = Op(node._op.name, inputs, shapes, node._keywords)
         op.output = Value(node.shape, node.dtype, call, op)
         call.steps.append(op)

@@ -12,6 +12,7 @@ import numpy as np
 from . import functions as F
 from .backend import array_module
 from .checkpoint import load, save
+from .graph import plot
 from .layers import Layer
 from .layers import Sequential as _Sequential
 from .summary import Summary, summarize
@@ -135,6 +136,19 @@ class Model(Layer):
         layers without an input size get theirs. Counted are matrix products and convolutions.
         """
         return summarize(self, input_shape, dtype)
+
+    def plot(self, path: str | os.PathLike, input_shape: Any, dtype: Any = np.float32, depth: int | None = None) -> None:
+        """Draw the graph of a forward pass as an SVG file, for a browser or a book; no other program is needed.
+
+        From the inputs at the top to the outputs: layers in labelled frames and boxes, the ops between them, and beside
+        every wire the shape, in which N is the size of a batch. Layers with parameters are blue, ops rounded. Without
+        ``depth`` the library's layers are one box each (those made of other layers, such as Sequential, are frames),
+        and yours are frames, with the ops in them. ``depth``: how many levels of layers are drawn as frames, 0 for one
+        box in all. ``input_shape`` and ``dtype`` as in ``summary``. Only what the outputs were computed from is drawn.
+
+        Raises ``ValueError`` for a path that does not end in .svg, ``FileNotFoundError`` where there is no such folder.
+        """
+        plot(self, path, input_shape, dtype, depth)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write parameters and buffers to a safetensors file, replaced in one step if it exists."""
