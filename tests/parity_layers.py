@@ -91,3 +91,5 @@ ELSEWHERE = {
     "Lambda": "a function as a layer",
     "Hardsigmoid": "torch's slope is 1/6 in float32; functions.hardsigmoid is compared with relu6(x + 3) / 6",
 }
+
+import parity_layers_recurrent  # noqa: E402, F401  # it needs pair

@@ -40,3 +40,4 @@ from .loss import (
     SmoothL1Loss,
     TripletMarginLoss,
 )
+from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
