@@ -169,9 +169,9 @@ _seed: int = np.random.SeedSequence().entropy  # type: ignore[assignment]  # fro
 def manual_seed(seed: int) -> None:
     """Start every random stream of the library afresh from ``seed``, a non-negative integer.
 
-    Each use of randomness (``"init"``, ``"dropout"``, ``"shuffle"``, ``"sample"``) draws from a stream of its own, so that
-    adding a dropout layer does not change how the next layer is initialised. All streams are drawn on the CPU, so that a
-    seed means the same numbers on every device.
+    Each use of randomness (``"init"``, ``"dropout"``, ``"shuffle"``, ``"augment"``, ``"sample"``) draws from a stream of its
+    own, so that adding a dropout layer does not change how the next layer is initialised. All streams are drawn on the CPU,
+    so that a seed means the same numbers on every device.
     """
     global _seed
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:

@@ -8,7 +8,6 @@ already.
 
 from __future__ import annotations
 
-import inspect
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import numpy as np
 from ..backend import array_module, default_device, device, device_of, is_array, to_device
 from ..tensor import Tensor
 from .dataset import ArrayDataset, checked_int, checked_seed, generator, whole_arrays
+from .transforms import takes_rng
 
 Batch = tuple[Tensor, ...]
 
@@ -210,10 +210,7 @@ def _column(values: list, field: int) -> Any:
 
 def _checked(transform: Callable[..., Any]) -> Callable[[Any, int, int, int], Any]:
     """The transform with its random generator given and its result checked."""
-    try:
-        wants_rng = "rng" in inspect.signature(transform).parameters
-    except ValueError:  # some functions written in C have no signature
-        wants_rng = False
+    wants_rng = takes_rng(transform)
 
     def apply(x: Any, seed: int, epoch: int, number: int) -> Any:
         length, kept = len(x), x.dtype
