@@ -6,6 +6,7 @@ functions has a file of its own, ``definitions_<family>.py`` with a DEFINITIONS 
 
 import math
 
+import definitions_attention
 import definitions_loss
 import definitions_recurrent
 import numpy as np
@@ -117,5 +118,6 @@ DEFINITIONS = {
     "where": where,
 }
 
+DEFINITIONS |= definitions_attention.DEFINITIONS
 DEFINITIONS |= definitions_loss.DEFINITIONS
 DEFINITIONS |= definitions_recurrent.DEFINITIONS

@@ -152,6 +152,13 @@ def softplus(x, beta=1.0, threshold=20.0):
     return T.softplus(x, beta, threshold)
 
 
+def scaled_dot_product_attention(q, k, v, attn_mask=None, **keywords):
+    attn_mask = attn_mask if attn_mask is None else torch.as_tensor(attn_mask)
+    if attn_mask is not None and attn_mask.dtype.is_floating_point:
+        attn_mask = attn_mask.to(q.dtype)
+    return T.scaled_dot_product_attention(q, k, v, attn_mask, **keywords)
+
+
 TORCH = {
     # elementwise
     **{name: binary(getattr(torch, name)) for name in words("add sub mul div maximum minimum pow")},
@@ -215,6 +222,7 @@ TORCH = {
     "tensordot": tensordot,
     "einsum": torch.einsum,
     "linear": T.linear,
+    "scaled_dot_product_attention": scaled_dot_product_attention,
     # activations
     **{name: getattr(T, name) for name in words("relu leaky_relu selu silu softsign hardtanh")},
     **{name: getattr(T, name) for name in words("elu gelu hardswish mish logsigmoid")},

@@ -6,6 +6,7 @@ written. A new family of functions gets a file of its own, imported here.
 """
 
 import samples_arrays
+import samples_attention
 import samples_loss
 import samples_network
 import samples_recurrent
@@ -13,4 +14,13 @@ from sampling import SAMPLES, Sample
 
 ALL = [sample for samples in SAMPLES.values() for sample in samples]
 
-__all__ = ["ALL", "SAMPLES", "Sample", "samples_arrays", "samples_loss", "samples_network", "samples_recurrent"]
+__all__ = [
+    "ALL",
+    "SAMPLES",
+    "Sample",
+    "samples_arrays",
+    "samples_attention",
+    "samples_loss",
+    "samples_network",
+    "samples_recurrent",
+]

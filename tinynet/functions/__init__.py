@@ -24,6 +24,7 @@ from .activation import (
     softplus,
     softsign,
 )
+from .attention import scaled_dot_product_attention
 from .elementwise import (
     abs,
     add,
