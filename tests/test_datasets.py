@@ -16,6 +16,7 @@ import pytest
 
 from tinynet.data import DataLoader, Dataset, Subset
 from tinynet.datasets import MNIST, DatasetError, download, mnist, read_idx
+from tinynet.datasets import images as image_sets
 from tinynet.datasets.download import DownloadError, fetch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -495,7 +496,7 @@ def test_a_damaged_file_in_the_cache_is_reported(server, monkeypatch):
 
 
 def test_the_repository_comes_before_the_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(mnist, "REPOSITORY_DATA", tmp_path / "checkout" / "datasets")
+    monkeypatch.setattr(image_sets, "REPOSITORY_DATA", tmp_path / "checkout" / "datasets")
     write(tmp_path / "cache" / "tinynet" / "mnist", n=5)
     assert len(MNIST("test")) == 5
     write(tmp_path / "datasets" / "mnist", n=4)  # of the folder one stands in, for a tinynet installed elsewhere
@@ -505,7 +506,7 @@ def test_the_repository_comes_before_the_cache(monkeypatch, tmp_path):
 
 
 def test_without_files_and_without_network(monkeypatch, tmp_path, pauses):
-    monkeypatch.setattr(mnist, "REPOSITORY_DATA", tmp_path / "absent")
+    monkeypatch.setattr(image_sets, "REPOSITORY_DATA", tmp_path / "absent")
     with pytest.raises(DownloadError) as caught:
         MNIST("test")
     for part in (*MNIST.mirrors, str(tmp_path / "cache" / "tinynet" / "mnist" / "t10k-images-idx3-ubyte.gz")):
@@ -516,12 +517,12 @@ def test_the_cache_folder_of_each_system(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     if sys.platform != "win32":
-        assert mnist.cache_folder() == tmp_path / "cache" / "tinynet"
+        assert image_sets.cache_folder() == tmp_path / "cache" / "tinynet"
         monkeypatch.delenv("XDG_CACHE_HOME")
-        assert mnist.cache_folder() == tmp_path / ".cache" / "tinynet"
+        assert image_sets.cache_folder() == tmp_path / ".cache" / "tinynet"
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "win32")
-        assert mnist.cache_folder() == tmp_path / "local" / "tinynet"
+        assert image_sets.cache_folder() == tmp_path / "local" / "tinynet"
 
 
 def test_real_mirrors():

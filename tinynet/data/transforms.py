@@ -230,7 +230,7 @@ def _sampled(x: Any, i: Any, j: Any) -> Any:
     flat = padded.reshape(-1)
 
     def between(first: int) -> Any:
-        a, b = (flat[start:].take(at, mode="clip") for start in (first, first + 1))  # all are within; clip is the fast mode
+        a, b = (flat[start:].take(at) for start in (first, first + 1))
         b -= a
         b *= right
         b += a

@@ -1,135 +1,71 @@
-"""MNIST, and the base class of image sets that come as IDX files.
-
-The one idea: everything that distinguishes such a set is a table in its class (file names, lengths, checksums, mirrors,
-class names); finding, checking and scaling the files is written once, in ``ImageIDX``.
-"""
+"""MNIST and FashionMNIST, and the base class of grey-level image sets that come as IDX files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..backend import cache_folder
-from ..data import Dataset
 from .idx import DatasetError, parse_idx, read_bytes
-
-REPOSITORY_DATA = Path(__file__).resolve().parents[2] / "datasets"  # beside the package, in a checkout
+from .images import ImageSet
 
 
 class IDXFile(NamedTuple):
-    """An original file: its name without ``.gz``, its number of items, the SHA-256 of its uncompressed content."""
+    """An original file: its name without ``.gz``, its number of items, the SHA-256 of its uncompressed content if known."""
 
     name: str
     length: int
-    sha256: str
+    sha256: str | None = None
 
 
-class ImageIDX(Dataset):
-    """Base class of grey-level image sets in two IDX files per split; a subclass fills in the table below.
+class ImageIDX(ImageSet):
+    """Base class of sets in two IDX files per split, images and labels; see ``ImageSet``, and ``MNIST`` for ``verify``."""
 
-    Arguments, attributes, search order and errors are described with ``MNIST``.
-    """
-
-    folder: ClassVar[str]  # of this set, inside a folder of data sets
-    mirrors: ClassVar[tuple[str, ...]]  # addresses that end in a slash, before a file's name and ".gz"
-    splits: ClassVar[dict[str, tuple[IDXFile, IDXFile]]]  # (images, labels)
-    classes: ClassVar[tuple[str, ...]]  # the name of each label
+    splits: ClassVar[dict[str, tuple[IDXFile, IDXFile]]]
+    others: ClassVar[dict[str, str]] = {}  # by SHA-256, files of the same names that belong to another set, which it names
 
     def __init__(self, split: str = "train", root: str | os.PathLike[str] | None = None, *, verify: bool = True):
-        if split not in self.splits:
-            raise ValueError(f"split: expected one of {', '.join(map(repr, self.splits))}, got {split!r}")
-        self.split = split
-        self.root, paths = self._locate(self.splits[split], root)
-        images, labels = (_read(file, p, verify) for file, p in zip(self.splits[split], paths, strict=True))
-        self._check(images, labels, *paths)
-        # The quotient is float32's nearest value to x / 255; a product with 1 / 255 misses it for 126 of 256 levels.
-        self.inputs: np.ndarray = images[:, None] / np.float32(255)
-        self.targets: np.ndarray = labels.astype(np.int64)
+        self._verify = verify
+        super().__init__(split, root)
 
-    @property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """The whole arrays ``(inputs, targets)``; the loader takes its batches from these."""
-        return self.inputs, self.targets
+    def _fetch(self, file: IDXFile, path: Path) -> None:
+        from .download import fetch  # not above: urllib and ssl take longer to import than all of this package
 
-    def __len__(self) -> int:
-        return len(self.targets)
+        assert file.sha256 is not None, "a set with mirrors has checksums"
+        fetch([f"{m}{file.name}.gz" for m in self.mirrors], path, file.sha256)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        return self.inputs[index], int(self.targets[index])
-
-    def __repr__(self) -> str:
-        shape = " x ".join(map(str, self.inputs.shape[1:]))
-        return f"{type(self).__name__}(split={self.split!r}): {len(self)} images of {shape}, {len(self.classes)} classes"
-
-    @classmethod
-    def _locate(cls, files: tuple[IDXFile, ...], root: str | os.PathLike[str] | None) -> tuple[Path, list[Path]]:
-        """The folder to use and the paths of the files in it, downloaded there if need be."""
-        source, given = "root", root
-        if given is None and os.environ.get("TINYNET_DATA"):
-            source, given = "environment variable TINYNET_DATA", os.environ["TINYNET_DATA"]
-        if given is not None:
-            outer = Path(given).expanduser()
-            for folder in (outer, outer / cls.folder):
-                paths, missing = _find(folder, files)
-                if not missing:
-                    return folder, paths
-            lacking = " and ".join(f"{name}[.gz]" for name in _find(outer, files)[1])
-            raise FileNotFoundError(
-                f"{source}: the folder {outer} has no {lacking}, nor has its subfolder {cls.folder}: put them there "
-                f"(from {cls.mirrors[0]}), or give no folder at all to have them downloaded"
-            )
-        for folder in (REPOSITORY_DATA / cls.folder, Path("datasets", cls.folder).absolute()):
-            paths, missing = _find(folder, files)
-            if not missing:
-                return folder, paths
-        folder = cache_folder() / cls.folder
-        missing = _find(folder, files)[1]
-        for file in files:
-            if file.name in missing:
-                from .download import fetch  # not above: urllib and ssl take longer to import than all of this package
-
-                fetch([f"{m}{file.name}.gz" for m in cls.mirrors], folder / f"{file.name}.gz", file.sha256)
-        return folder, _find(folder, files)[0]
-
-    def _check(self, images: np.ndarray, labels: np.ndarray, images_path: Path, labels_path: Path) -> None:
+    def _read(self, files: tuple[Any, ...], paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+        images, labels = (self._array(file, path) for file, path in zip(files, paths, strict=True))
         if images.ndim != 3:
-            raise DatasetError(f"{images_path}: expected images of shape (N, height, width), got shape {images.shape}")
+            raise DatasetError(f"{paths[0]}: expected images of shape (N, height, width), got shape {images.shape}")
         if labels.ndim != 1:
-            raise DatasetError(f"{labels_path}: expected labels of shape (N,), got shape {labels.shape}")
+            raise DatasetError(f"{paths[1]}: expected labels of shape (N,), got shape {labels.shape}")
         if len(images) != len(labels):
             raise DatasetError(
-                f"{labels_path}: {len(labels)} labels, but {images_path} has {len(images)} images; expected as many"
+                f"{paths[1]}: {len(labels)} labels, but {paths[0]} has {len(images)} images; expected as many"
             )
-        wrong = np.flatnonzero(labels >= len(self.classes))
-        if wrong.size:
-            at = wrong[0]
-            raise DatasetError(f"{labels_path}: label {labels[at]} of item {at}; expected 0 to {len(self.classes) - 1}")
+        self._check_labels(labels, paths[1])
+        return images[:, None], labels
 
-
-def _find(folder: Path, files: tuple[IDXFile, ...]) -> tuple[list[Path], list[str]]:
-    """The paths of the files in a folder, raw rather than compressed, and the names of those it lacks."""
-    found = {f.name: [p for p in (folder / f.name, folder / f"{f.name}.gz") if p.is_file()] for f in files}
-    return [p[0] for p in found.values() if p], [name for name, p in found.items() if not p]
-
-
-def _read(file: IDXFile, path: Path, verify: bool) -> np.ndarray:
-    content = read_bytes(path)
-    array = parse_idx(content, path)
-    if array.dtype != np.uint8:
-        raise DatasetError(f"{path}: expected unsigned bytes (IDX type code 0x08), got {array.dtype}")
-    # A file of another length is the user's own choice of samples, for which there is no checksum.
-    if verify and array.shape[:1] == (file.length,):
-        found = hashlib.sha256(content).hexdigest()
-        if found != file.sha256:
-            raise DatasetError(
-                f"{path}: checksum: its length is that of the original {file.name}, but the SHA-256 of its content is "
-                f"{found}, expected {file.sha256}: replace the damaged file, or pass verify=False to use it as it is"
-            )
-    return array
+    def _array(self, file: IDXFile, path: Path) -> np.ndarray:
+        content = read_bytes(path)
+        array = parse_idx(content, path)
+        if array.dtype != np.uint8:
+            raise DatasetError(f"{path}: expected unsigned bytes (IDX type code 0x08), got {array.dtype}")
+        # A file of another length is the user's own choice of samples, for which there is no checksum.
+        if self._verify and array.shape[:1] == (file.length,):
+            found = hashlib.sha256(content).hexdigest()
+            if found in self.others:
+                raise DatasetError(f"{path}: this is the file of {self.others[found]}, not of {type(self).__name__}")
+            if file.sha256 is not None and found != file.sha256:
+                raise DatasetError(
+                    f"{path}: checksum: its length is that of the original {file.name}, but the SHA-256 of its content is "
+                    f"{found}, expected {file.sha256}: replace the damaged file, or pass verify=False to use it as it is"
+                )
+        return array
 
 
 class MNIST(ImageIDX):
@@ -163,6 +99,7 @@ class MNIST(ImageIDX):
     """
 
     folder = "mnist"
+    source = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     # Not yann.lecun.com, the files' first home: it has answered 403 for years.
     mirrors = (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -179,3 +116,24 @@ class MNIST(ImageIDX):
         ),
     }
     classes = tuple("0123456789")
+
+
+class FashionMNIST(ImageIDX):
+    """70,000 pictures of clothes, 28 x 28 grey levels, 60,000 of them for training: MNIST's place, but harder.
+
+    Arguments, attributes and errors are those of ``MNIST``, but nothing is downloaded: there is no checksum here to check
+    the files by. Their names are MNIST's; ``root`` is the folder with the four of them, raw or ``.gz``, or one that holds it
+    as ``fashion-mnist``. MNIST's own files are recognised, and refused.
+
+    Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", 2017, arXiv:1708.07747, MIT licence.
+    """
+
+    folder = "fashion-mnist"
+    source = "https://github.com/zalandoresearch/fashion-mnist"
+    mirrors = ()
+    splits: ClassVar[dict[str, tuple[IDXFile, IDXFile]]] = {
+        split: (IDXFile(images.name, images.length), IDXFile(labels.name, labels.length))
+        for split, (images, labels) in MNIST.splits.items()
+    }
+    others: ClassVar[dict[str, str]] = {str(f.sha256): "MNIST" for files in MNIST.splits.values() for f in files}
+    classes = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
