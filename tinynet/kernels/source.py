@@ -82,7 +82,8 @@ def array_source(rule: Trace) -> tuple[str, list[str]]:
         dying = {place[x] for x in line.operands if x[0] == "t" and last[x] == k and x not in kept}
         free += sorted(dying) if line.op != "where" else []  # its two calls must not write over an operand
         array = into.get(line.name)
-        if array and last.get(f"{array}_i", -1) <= k - (line.op == "where"):
+        old = [f"{array}_i", *(["grad_i"] if array == "w" else [])]  # the gradient may be the weight's own array
+        if array and max(last.get(x, -1) for x in old) <= k - (line.op == "where"):
             out = array
         else:
             kind = "q" if line.op in CONDITIONS else "f"

@@ -22,7 +22,7 @@ import numpy as np
 from . import compiled, source
 from .trace import Trace, Untraceable, trace
 
-PIECE = 32768  # elements: 128 KiB of float32
+PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
 AT_ONCE = 8  # addresses asked for in one call
 LOOP = "void(int64[:, ::1], real[:, ::1], int64, int64)"
@@ -66,7 +66,7 @@ class Update:
 
         None where Numba is missing, the rule is not traceable, or ``size`` weights are too few to import Numba for.
         """
-        if self.trace is None or not compiled.enabled():
+        if self.trace is None or dtype not in COMPILED_DTYPES or not compiled.enabled():
             return None
         if dtype not in self._loops:
             if size < COMPILE_FROM:
@@ -74,26 +74,29 @@ class Update:
             self._loops[dtype] = compiled.compile_loop(source.loop_source(self.trace), "update", LOOP, dtype)
         return self._loops[dtype]
 
-    def run(self, arrays: tuple, hyper: dict[str, Any]) -> None:
-        """Overwrite the weight and the buffers, the first and those from the third on, with what the rule returns.
+    def in_place(self, parameters: list[tuple], numbers: list[tuple]) -> None:
+        """Array code: overwrite the weight and the buffers of each parameter, whose flat arrays and numbers these are.
 
-        All arrays have one shape and live on one device.
+        All arrays are of one dtype, the machine's own, and ``self.trace`` is there.
         """
-        w = arrays[0]
-        if not self.elementwise or not isinstance(w, np.ndarray) or not all(a.flags.c_contiguous for a in arrays):
-            _store(self.rule(*arrays, **hyper), (w, *arrays[2:]))
-            return
-        flat = [a.reshape(-1) for a in arrays]
-        if self.trace is not None and w.dtype.isnative and all(a.dtype == w.dtype for a in arrays):
-            numbers = [np.array(x, w.dtype) for x in self.numbers(hyper)]
-            temporaries = _scratch(self._temporaries, w.dtype)
-            for part in pieces(w.size):
+        dtype = parameters[0][0].dtype
+        temporaries = _scratch(self._temporaries, dtype)
+        length = PIECE * 6 // (len(parameters[0]) + len(temporaries))  # Adam has 4 arrays and 2 temporaries
+        scalars = {one: [np.array(x, dtype) for x in one] for one in dict.fromkeys(numbers)}
+        for arrays, one in zip(parameters, numbers, strict=True):
+            for part in pieces(arrays[0].size, length):
                 rest = [a[: part.stop - part.start] for a in temporaries]
-                self._in_place(*[a[part] for a in flat], *numbers, *rest)
-            return
-        for part in pieces(w.size):
-            parts = [a[part] for a in flat]
-            _store(self.rule(*parts, **hyper), (parts[0], *parts[2:]))
+                self._in_place(*[a[part] for a in arrays], *scalars[one], *rest)
+
+    def as_written(self, arrays: tuple, hyper: dict[str, Any]) -> None:
+        """The rule itself, for arrays of any kind and layout, all of one shape and on one device."""
+        if self.elementwise and all(isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays):
+            flat = [a.reshape(-1) for a in arrays]
+            for part in pieces(arrays[0].size, PIECE):
+                parts = [a[part] for a in flat]
+                _store(self.rule(*parts, **hyper), (parts[0], *parts[2:]))
+        else:
+            _store(self.rule(*arrays, **hyper), (arrays[0], *arrays[2:]))
 
 
 def update_for(rule: Callable, names: tuple[str, ...], hyper: dict[str, Any], elementwise: bool = True) -> Update:
@@ -114,20 +117,22 @@ def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: di
     """
     made = update_for(rule, tuple(buffers), hyper)
     arrays = (w, grad, *buffers.values())
-    loop = made.loop(w.size, w.dtype) if in_table(arrays) else None
+    if made.trace is None or not alike(arrays):
+        made.as_written(arrays, hyper)
+        return
+    flat, numbers, loop = tuple(a.reshape(-1) for a in arrays), made.numbers(hyper), made.loop(w.size, w.dtype)
     if loop is None:
-        made.run(arrays, hyper)
+        made.in_place([flat], [numbers])
     else:
-        table = np.array([[w.size, 0, *(a.ctypes.data for a in arrays)]])
-        loop(table, np.array([made.numbers(hyper)], w.dtype), 0, 1)
+        loop(np.array([[w.size, 0, *(a.ctypes.data for a in flat)]]), np.array([numbers], w.dtype), 0, 1)
 
 
-def in_table(arrays: tuple) -> bool:
-    """Whether a compiled loop can take the arrays: of one dtype that it knows, each a run of memory that it may write."""
+def alike(arrays: tuple) -> bool:
+    """Whether one loop can go through the arrays: of one dtype, the machine's own, and each one run of writable memory."""
+    if not all(isinstance(a, np.ndarray) and a.flags.carray for a in arrays):
+        return False
     dtype = arrays[0].dtype
-    return dtype in COMPILED_DTYPES and all(
-        isinstance(a, np.ndarray) and a.dtype == dtype and a.flags.carray for a in arrays
-    )
+    return dtype.isnative and all(a.dtype == dtype for a in arrays)
 
 
 def addresses_in(dtype: np.dtype, arrays: list[np.ndarray]) -> list[int]:
@@ -148,9 +153,9 @@ def _addresses(dtype: np.dtype) -> Callable[..., tuple[int, ...]]:
     return loop or (lambda *arrays: tuple(a.ctypes.data for a in arrays))
 
 
-def pieces(size: int) -> list[slice]:
+def pieces(size: int, length: int) -> list[slice]:
     """The parts in which array code goes through ``size`` elements, each small enough to stay in the cache."""
-    return [slice(start, min(start + PIECE, size)) for start in range(0, size, PIECE)]
+    return [slice(start, min(start + length, size)) for start in range(0, size, length)]
 
 
 _own = threading.local()  # temporaries are kept from step to step, each thread's its own
@@ -160,7 +165,7 @@ def _scratch(names: list[str], dtype: np.dtype) -> list[np.ndarray]:
     held = vars(_own).setdefault(dtype.char, {})
     for name in names:
         if name not in held:
-            held[name] = np.empty(PIECE, bool if name[0] == "q" else dtype)
+            held[name] = np.empty(2 * PIECE, bool if name[0] == "q" else dtype)
     return [held[name] for name in names]
 
 

@@ -8,13 +8,14 @@ table of their addresses, so that whatever a user binds, freezes or moves betwee
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import is_array
-from ..kernels.update import Update, addresses_in, in_table, update_for
+from ..kernels.update import Update, addresses_in, alike, update_for
 from .hyper import DECAY, full_rule, keywords
 
 
@@ -43,19 +44,23 @@ class Buffers(Mapping):
 class Slot:
     """One parameter of a group, and the arrays that it had when they were last looked at."""
 
-    __slots__ = ("buffers", "data", "dtype", "name", "p", "row", "shape")
+    __slots__ = ("arrays", "buffers", "data", "dtype", "flat", "name", "p", "row", "shape")
 
     def __init__(self, name: str, p: Any):
         self.name, self.p = name, p
         self.data: Any = None
-        self.row: list[int] | None = None  # of a compiled loop's table; None where none can take these arrays
 
     def attach(self, buffers: tuple) -> None:
         """Look at the parameter's data and buffers anew."""
         w = self.data = self.p.data
-        self.buffers, self.shape, self.dtype = buffers, w.shape, w.dtype
-        addresses = [a.ctypes.data for a in (w, *buffers)] if in_table((w, *buffers)) else None
-        self.row = addresses and [w.size, 0, addresses[0], 0, *addresses[1:]]
+        self.buffers, self.shape = buffers, w.shape
+        if alike((w, *buffers)):
+            self.dtype: Any = w.dtype
+            self.flat = (w.reshape(-1), *[b.reshape(-1) for b in buffers])
+            addresses = [a.ctypes.data for a in self.flat]
+            self.row = [w.size, 0, addresses[0], 0, *addresses[1:]]  # of a compiled loop's table
+        else:
+            self.dtype = None  # no loop can take these arrays: the rule runs as it is written
 
 
 class Due(NamedTuple):
@@ -64,35 +69,56 @@ class Due(NamedTuple):
     slots: list[Slot]
     grads: list[Any]
     counts: list[int]
+    dtype: Any  # of them all, where one loop can take them all
 
-    def at(self, places: list[int]) -> Due:
-        """Some of them."""
-        return Due([self.slots[k] for k in places], [self.grads[k] for k in places], [self.counts[k] for k in places])
+    def parts(self) -> list[Due]:
+        """The same in parts that one loop can take, and a last one for the others."""
+        if self.dtype is not None or not self.slots:
+            return [self]
+        places: dict[Any, list[int]] = {None: []}
+        for k, (slot, grad) in enumerate(zip(self.slots, self.grads, strict=True)):
+            places.setdefault(slot.dtype if grad.dtype == slot.dtype else None, []).append(k)
+        return [self.some(found, dtype) for dtype, found in places.items() if found]
+
+    def some(self, places: list[int], dtype: Any) -> Due:
+        """Those at the places given."""
+        slots, grads, counts = self.slots, self.grads, self.counts
+        return Due([slots[k] for k in places], [grads[k] for k in places], [counts[k] for k in places], dtype)
+
+
+Hyper = Callable[[dict[str, Any], int], dict[str, Any]]  # an optimizer's hyper-parameters, for a group and a step count
 
 
 class Binding:
-    """A group with the buffers and the rule that its options ask for; ``seen`` is what the hyper-parameters were then."""
+    """A group with the buffers and the rule that its options ask for; ``seen`` is what the hyper-parameters were then.
+
+    ``earlier`` is the binding that this one replaces: what it knows about the arrays still holds.
+    """
 
     def __init__(
         self,
         owner: str,
         group: dict[str, Any],
-        buffers: tuple[str, ...],
-        rule: Callable,
+        variant: tuple[tuple[str, ...], Callable],
         elementwise: bool,
-        slots: list[Slot],
+        names: Mapping[Any, str],
+        earlier: Binding | None,
     ):
-        self.owner, self.group, self.buffers, self.elementwise, self.slots = owner, group, buffers, elementwise, slots
-        self.seen = dict(group)
+        self.owner, self.group, self.seen, self.elementwise = owner, group, dict(group), elementwise
+        self.buffers, rule = variant
         self.wanted = keywords(rule)
         decays = group["weight_decay"] and "weight_decay" not in self.wanted  # else the rule does it itself
         self.added = {DECAY: group["weight_decay"]} if decays else {}
         self.rule = full_rule(rule, bool(decays), group["maximize"])
-        self._kinds: list[Any] | None = None
-        self._update: Update
-        self._loops: dict[Any, Callable] = {}  # by dtype
-        self._table_of: list[Slot] = []
-        self._table: Any = None
+        self.slots: list[Slot]
+        self._table: np.ndarray | None
+        self._table_of: list[Slot]
+        if earlier is not None and earlier.buffers == self.buffers and earlier.seen["params"] is group["params"]:
+            self.slots, self._table, self._table_of = earlier.slots, earlier._table, earlier._table_of
+        else:
+            self.slots = [Slot(names[p], p) for p in group["params"]]
+            self._table, self._table_of = None, []  # of addresses, and the slots that are its rows
+        self._loops: dict[tuple[Update, Any], Callable] = {}
 
     def still_holds(self, group: dict[str, Any]) -> bool:
         """Whether the group is as it was: nothing then has to be checked again."""
@@ -106,7 +132,9 @@ class Binding:
 
     def due(self, steps: dict[str, int], state: Callable[[str, Any, tuple[str, ...], dict], dict[str, Any]]) -> Due:
         """The parameters that a step concerns. Raises ``ValueError`` naming one whose arrays do not fit together."""
-        slots, grads = [], []
+        slots: list[Slot] = []
+        grads: list[Any] = []
+        dtype: Any = None
         for slot in self.slots:
             p = slot.p
             grad = p.grad
@@ -114,87 +142,68 @@ class Binding:
                 continue
             w, g = p.data, grad.data
             if w is not slot.data:
-                if not is_array(w):  # arithmetic on an array without axes gives a NumPy scalar
-                    w = p.data = np.asarray(w)
-                held = state(slot.name, p, self.buffers, self.group)
-                slot.attach(tuple([held[b] for b in self.buffers]))
-                self._table = None
+                w = self._attach(slot, state)
             if g.shape != slot.shape:
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} has shape {p.shape}, its gradient {g.shape}")
             if not w.flags.carray and isinstance(w, np.ndarray) and not w.flags.writeable:
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} is a read-only array, which no step can change")
+            if not slots:
+                dtype = slot.dtype
+            if slot.dtype is not dtype or g.dtype is not dtype:
+                dtype = None
             slots.append(slot)
             grads.append(g)
-        return Due(slots, grads, [steps.get(slot.name, 0) + 1 for slot in slots])
+        return Due(slots, grads, [steps.get(slot.name, 0) + 1 for slot in slots], dtype)
 
-    def values(self, hyper: Callable[[dict[str, Any], int], dict[str, Any]], step: int) -> dict[str, Any]:
+    def _attach(self, slot: Slot, state: Callable[[str, Any, tuple[str, ...], dict], dict[str, Any]]) -> Any:
+        if not is_array(slot.p.data):  # arithmetic on an array without axes gives a NumPy scalar
+            slot.p.data = np.asarray(slot.p.data)
+        held = state(slot.name, slot.p, self.buffers, self.group)
+        slot.attach(tuple([held[b] for b in self.buffers]))
+        self._table = None
+        return slot.data
+
+    def values(self, hyper: Hyper, step: int) -> dict[str, Any]:
         """The hyper-parameters that the rule names, for a step count."""
         values = {**hyper(self.group, step), "step": step}
         if not values.keys() >= set(self.wanted):
             raise TypeError(f"{self.owner}: rule names {min(set(self.wanted) - values.keys())!r}, defaults does not")
         return {name: values[name] for name in self.wanted} | self.added
 
-    def prepare(self, due: Due, hyper: Callable[[dict[str, Any], int], dict[str, Any]]) -> list[Callable[[], None]]:
+    def prepare(self, due: Due, hyper: Hyper) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
-        if not due.slots:
-            return []
-        at = {count: self.values(hyper, count) for count in dict.fromkeys(due.counts)}
-        if len(at) > 1:  # the rule may be another one at another count, as RAdam's is
-            alike: dict[tuple, list[int]] = {}
-            for k, count in enumerate(due.counts):
-                alike.setdefault(tuple(_kinds(at[count])), []).append(k)
-            if len(alike) > 1:
-                return [run for places in alike.values() for run in self.prepare(due.at(places), hyper)]
-        self._choose(at[due.counts[0]])
-        tables: dict[Any, list[int]] = {}  # places in ``due`` by dtype; under None those that no loop can take
-        for k, (slot, grad) in enumerate(zip(due.slots, due.grads, strict=True)):
-            dtype = slot.dtype if slot.row is not None and grad.dtype == slot.dtype else None
-            tables.setdefault(dtype, []).append(k)
+        at = {count: self.values(hyper, count) for count in set(due.counts)}
+        updates = {count: update_for(self.rule, self.buffers, values, self.elementwise) for count, values in at.items()}
         work: list[Callable[[], None]] = []
-        for dtype, places in tables.items():
-            part = due if len(places) == len(due.slots) else due.at(places)
-            loop = dtype and (self._loops.get(dtype) or self._loop(part, dtype))
-            if loop is not None:
-                work.append(self._together(loop, part, at))
-            else:
-                work += [self._alone(slot, grad, at[count]) for slot, grad, count in zip(*part, strict=True)]
+        for update in set(updates.values()):  # the rule may be another one at another count, as RAdam's is
+            same = due
+            if len(updates) > 1:
+                same = due.some([k for k, count in enumerate(due.counts) if updates[count] is update], due.dtype)
+            for part in same.parts():
+                work += self._work(update, part, at)
         return work
 
-    def _choose(self, hyper: dict[str, Any]) -> None:
-        """The trace of the rule for hyper-parameters of these kinds: numbers may change, other values may not."""
-        kinds = _kinds(hyper)
-        if kinds != self._kinds:
-            self._update = update_for(self.rule, self.buffers, hyper, self.elementwise)
-            self._kinds, self._loops = kinds, {}
-
-    def _loop(self, part: Due, dtype: np.dtype) -> Callable | None:
-        """The compiled loop for these; looked for until there is one, as few weights are not worth compiling it for."""
-        loop = self._update.loop(sum(slot.data.size for slot in part.slots), dtype)
-        if loop is not None:
-            self._loops[dtype] = loop
-        return loop
-
-    def _alone(self, slot: Slot, grad: Any, hyper: dict[str, Any]) -> Callable[[], None]:
-        arrays, run = (slot.data, grad, *slot.buffers), self._update.run
-        return lambda: run(arrays, hyper)
-
-    def _together(self, loop: Callable, due: Due, at: dict[int, dict[str, Any]]) -> Callable[[], None]:
-        values = np.array([self._update.numbers(hyper) for hyper in at.values()], due.slots[0].dtype)
+    def _work(self, update: Update, due: Due, at: dict[int, dict[str, Any]]) -> list[Callable[[], None]]:
+        if due.dtype is None or update.trace is None:
+            arrays = [(slot.data, grad, *slot.buffers) for slot, grad in zip(due.slots, due.grads, strict=True)]
+            jobs = [(one, at[count]) for one, count in zip(arrays, due.counts, strict=True)]
+            return [functools.partial(update.as_written, *job) for job in jobs]
         grads = [g.ravel() if g.flags.carray else g.flatten() for g in due.grads]
+        numbers = {count: update.numbers(values) for count, values in at.items()}
+        loop = self._loops.get((update, due.dtype)) or update.loop(sum([s.data.size for s in due.slots]), due.dtype)
+        if loop is None:
+            flat = [(slot.flat[0], grad, *slot.flat[1:]) for slot, grad in zip(due.slots, grads, strict=True)]
+            return [functools.partial(update.in_place, flat, [numbers[count] for count in due.counts])]
+        self._loops[update, due.dtype] = loop
         if self._table is None or due.slots != self._table_of:
             self._table, self._table_of = np.array([slot.row for slot in due.slots]), due.slots
-        table = self._table
-        table[:, 3] = addresses_in(values.dtype, grads)
-        order = {count: k for k, count in enumerate(at)}
-        table[:, 1] = 0 if len(at) == 1 else [order[count] for count in due.counts]
+        table, values = self._table, np.array([*numbers.values()], due.dtype)
+        table[:, 3] = addresses_in(due.dtype, grads)
+        order = {count: k for k, count in enumerate(numbers)}
+        table[:, 1] = [order[count] for count in due.counts] if len(order) > 1 else 0
 
         def run() -> None:
             loop(table, values, 0, 1)
             grads.clear()  # they had to live until now
 
-        return run
-
-
-def _kinds(hyper: dict[str, Any]) -> list[Any]:
-    """What a trace depends on: the hyper-parameters that are no numbers."""
-    return [value if type(value) not in (int, float) else float for value in hyper.values()]
+        return [run]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..backend import array_module, device_of, to_device
-from .binding import Binding, Buffers, Slot
+from .binding import Binding, Buffers
 from .groups import as_groups, fitting, named_params, without_params
 from .hyper import checked
 
@@ -155,18 +155,19 @@ class Optimizer:
         work = [b.prepare(d, self.hyper) for b, d in zip(bindings, due, strict=True)]
         for run in itertools.chain(*work):
             run()
-        for slots, _, counts in due:
-            self._steps.update(zip([slot.name for slot in slots], counts, strict=True))
+        for one in due:
+            self._steps.update(zip([slot.name for slot in one.slots], one.counts, strict=True))
 
     def _binding(self, k: int) -> Binding:
         """The group number ``k``, checked; made anew where a hyper-parameter has changed."""
-        group = self.param_groups[k]
-        if k < len(self._bindings) and self._bindings[k].still_holds(group):
-            return self._bindings[k]
+        group, earlier = self.param_groups[k], self._bindings[k] if k < len(self._bindings) else None
+        if earlier is not None and earlier.still_holds(group):
+            return earlier
         self.check_hyper(group)
-        slots = [Slot(self._names[p], p) for p in group["params"]]
-        self._bindings[k : k + 1] = [Binding(type(self).__name__, group, *self.variant(group), self.elementwise, slots)]
-        return self._bindings[k]
+        owner = type(self).__name__
+        made = Binding(owner, group, self.variant(group), self.elementwise, self._names, earlier)
+        self._bindings[k : k + 1] = [made]
+        return made
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
