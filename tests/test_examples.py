@@ -174,6 +174,26 @@ def test_the_bound_is_that_of_two_distributions(example):
     assert vae.bound(outputs, tn.tensor(images)).item() == pytest.approx(pixels + distance, rel=1e-6)
 
 
+def test_second_order_shows_what_it_promises(example, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
+    error, heights = main(example("second_order"), "--steps 700 --plot new/second.png")
+    printed = capsys.readouterr().out
+    assert error < 0.1  # 0.003 after its own 2,500 steps
+    assert f"differs from the exact solution by {error:.4f} at most" in printed
+    ((by_hvp, of_all),) = re.findall(
+        r"largest eigenvalue of its Hessian: (\S+) by power iteration, (\S+) of all 31", printed
+    )
+    assert by_hvp == of_all
+    below, above = heights[0.9], heights[1.1]
+    np.testing.assert_allclose(below[1:11] / below[:10], 0.64, rtol=0.01)
+    np.testing.assert_allclose(above[1:11] / above[:10], 1.44, rtol=0.01)
+    assert below[-1] < 1e-8 * below[0]
+    assert above.max() > 1e4 * above[0]
+    there, allowed = re.findall(r"to where the largest eigenvalue is (\S+); the rate was 2 / (\S+)$", printed, re.M)[0]
+    assert float(there) < float(allowed)
+    assert is_png(tmp_path / "new/second.png")
+
+
 # ------------------------------------------------------------------------------------------------- the command line
 
 
@@ -203,6 +223,8 @@ def test_help_explains_every_option_with_its_default(example, capsys, name):
         ),
         ("train_mnist.py --epochs 0", 2, r"error: argument --epochs: expected an integer of at least 1, got '0'$"),
         ("compare_optimizers.py --seed -1", 1, r"^compare_optimizers: seed: expected an integer of at least 0, got -1$"),
+        ("second_order.py --seed -1", 1, r"^second_order: seed: expected an integer of at least 0, got -1$"),
+        ("second_order.py --steps 0", 2, r"error: argument --steps: expected an integer of at least 1, got '0'$"),
         ("compare_optimizers.py --limit few", 2, r"error: argument --limit: expected an integer of at least 1, got 'few'$"),
     ],
 )
