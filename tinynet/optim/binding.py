@@ -172,10 +172,10 @@ class Binding:
 
     def prepare(self, due: Due, hyper: Hyper) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
-        at = {count: self.values(hyper, count) for count in set(due.counts)}
+        at = {count: self.values(hyper, count) for count in dict.fromkeys(due.counts)}
         updates = {count: update_for(self.rule, self.buffers, values, self.elementwise) for count, values in at.items()}
         work: list[Callable[[], None]] = []
-        for update in set(updates.values()):  # the rule may be another one at another count, as RAdam's is
+        for update in dict.fromkeys(updates.values()):  # the rule may be another one at another count, as RAdam's is
             same = due
             if len(updates) > 1:
                 same = due.some([k for k, count in enumerate(due.counts) if updates[count] is update], due.dtype)
