@@ -86,10 +86,12 @@ pair("Embedding", lambda: L.Embedding(5, 3, -2), lambda: nn.Embedding(5, 3, -2),
 
 ELSEWHERE = {
     "Layer": "the base of all",
+    "PositionalEncoding": "PyTorch has none",
     "LayerList": "a container for a forward of one's own",
     "LayerDict": "a container for a forward of one's own",
     "Lambda": "a function as a layer",
     "Hardsigmoid": "torch's slope is 1/6 in float32; functions.hardsigmoid is compared with relu6(x + 3) / 6",
 }
 
+import parity_layers_attention  # noqa: E402, F401  # it needs pair
 import parity_layers_recurrent  # noqa: E402, F401  # it needs pair

@@ -4,11 +4,14 @@ import re
 
 import numpy as np
 import pytest
+from definitions_attention import scaled_dot_product_attention
 from sampling import x
 
 import tinynet as tn
 import tinynet.functions as F
+from tinynet import layers as L
 from tinynet.tensor import Tensor
+from tinynet.testing import gradcheck
 
 
 def test_a_boolean_mask_is_true_where_a_key_takes_part():
@@ -87,3 +90,203 @@ def attend(*arguments, **keywords):
 def test_bad_input(call, error, says):
     with pytest.raises(error, match="^scaled_dot_product_attention: .*" + re.escape(says)):
         call()
+
+
+# ---------------------------------------------------------------------------------------------- MultiHeadAttention
+
+
+def multi_head(*arguments, seed=0, **keywords):
+    tn.manual_seed(seed)
+    layer = L.MultiHeadAttention(*arguments, **keywords).astype("float64")
+    for p in layer.parameters():
+        p.data[...] = x(*p.shape, seed=p.size)
+    return layer
+
+
+def by_heads(layer, q, k, v, allowed=True):
+    """The layer's result for a batch, one head at a time, from the definition of attention."""
+    weights, n = layer.in_proj_weight.data, layer.embed_dim // layer.num_heads
+    biases = np.zeros(3 * layer.embed_dim) if layer.in_proj_bias is None else layer.in_proj_bias.data
+    q, k, v = (a @ w.T + b for a, w, b in zip((q, k, v), np.split(weights, 3), np.split(biases, 3), strict=True))
+    heads = [slice(i * n, (i + 1) * n) for i in range(layer.num_heads)]
+    y = [scaled_dot_product_attention(q[..., h], k[..., h], v[..., h], allowed) for h in heads]
+    return np.concatenate(y, axis=-1) @ layer.out_proj.weight.data.T + (layer.out_proj.bias.data if biases.any() else 0)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_heads(heads, bias):
+    layer, q, k, v = multi_head(4, heads, bias=bias), x(2, 3, 4), x(2, 5, 4), x(2, 5, 4, seed=1)
+    for inputs, all_three in [((q,), (q, q, q)), ((q, k), (q, k, k)), ((q, k, v), (q, k, v)), ((q, q, q), (q, q, q))]:
+        y = layer(*inputs)
+        np.testing.assert_allclose(y.data, by_heads(layer, *all_three), rtol=1e-12)
+        np.testing.assert_allclose(layer(*(a[0] for a in inputs)).data, y.data[0], rtol=1e-12)
+
+
+def test_a_boolean_mask_of_the_layer_is_true_where_a_key_takes_no_part():
+    layer, q, k = multi_head(4, 2), x(2, 3, 4), x(2, 5, 4)
+    blocked = np.array([False, True, False, True, False])
+    expected = layer(q, k[:, ~blocked]).data
+    mask = np.broadcast_to(blocked, (3, 5))
+    for attn_mask in (mask, blocked[None], np.broadcast_to(mask, (4, 3, 5)), mask[None, None], np.where(mask, -np.inf, 0.0)):
+        np.testing.assert_allclose(layer(q, k, attn_mask=attn_mask).data, expected, rtol=1e-12)
+    padding = np.stack([blocked, np.zeros(5, bool)])
+    y = layer(q, k, key_padding_mask=padding).data
+    np.testing.assert_allclose(y[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(y[1], layer(q, k).data[1], rtol=1e-12)
+    np.testing.assert_allclose(layer(q, k, key_padding_mask=np.where(padding, -np.inf, 0.0)).data, y, rtol=1e-12)
+
+
+def test_masks_of_the_layer_together():
+    layer, q = multi_head(4, 2), x(2, 5, 4)
+    later, padding = ~np.tri(5, dtype=bool), np.array([[False, False, True, False, True], [False] * 5])
+    blocked = later | padding[:, None]
+    expected = by_heads(layer, q, q, q, ~blocked)
+    floats = np.where(padding, -np.inf, 0.0)
+    for keywords in [
+        {"is_causal": True, "key_padding_mask": padding},
+        {"is_causal": True, "key_padding_mask": floats},
+        {"attn_mask": later, "key_padding_mask": padding},
+        {"attn_mask": later, "key_padding_mask": floats},
+        {"attn_mask": np.where(later, -np.inf, 0.0), "key_padding_mask": padding},
+        {"attn_mask": np.where(later, -np.inf, 0.0), "key_padding_mask": floats},
+    ]:
+        np.testing.assert_allclose(layer(q, **keywords).data, expected, rtol=1e-12)
+    np.testing.assert_allclose(layer(q, is_causal=True).data, by_heads(layer, q, q, q, ~later), rtol=1e-12)
+
+
+def test_multi_head_attention_starts_as_in_pytorch():
+    tn.manual_seed(0)
+    layer = L.MultiHeadAttention(64, 4)
+    assert list(layer.state_dict()) == ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+    assert (layer.in_proj_weight.shape, layer.in_proj_bias.shape) == ((192, 64), (192,))
+    bound = (6 / (192 + 64)) ** 0.5
+    assert np.abs(layer.in_proj_weight.data).max() <= bound
+    assert layer.in_proj_weight.data.std() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert np.abs(layer.out_proj.weight.data).max() <= 1 / 8
+    assert not layer.in_proj_bias.data.any()
+    assert not layer.out_proj.bias.data.any()
+    assert list(L.MultiHeadAttention(4, 2, bias=False).state_dict()) == ["in_proj_weight", "out_proj.weight"]
+    assert repr(L.MultiHeadAttention(4, 2, 0.1, False)).startswith("MultiHeadAttention(4, 2, dropout=0.1, bias=False\n")
+
+
+def test_weights_are_dropped_in_training_only():
+    layer, q = L.MultiHeadAttention(4, 2, dropout=0.5), x(2, 6, 4).astype("float32")
+    assert not np.array_equal(layer(q).data, layer(q).data)
+    np.testing.assert_array_equal(layer.eval()(q).data, layer(q).data)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_dtype_is_kept_by_the_layer(dtype):
+    layer = L.MultiHeadAttention(4, 2).astype(dtype)
+    q, mask = Tensor(x(2, 3, 4).astype(dtype), requires_grad=True), np.array([[False, False, True]])
+    for y in (layer(q), layer(q, x(2, 3, 4).astype(dtype), attn_mask=mask, key_padding_mask=np.zeros((2, 3), dtype))):
+        gradients = tn.grad(y, [q, *layer.parameters()], np.ones(y.shape, dtype))
+        assert {t.dtype for t in (y, *gradients)} == {np.dtype(dtype)}
+
+
+def test_derivatives_to_the_second_order_through_the_layer():
+    layer = multi_head(2, 2)
+
+    def run(q, k, w, b, out_w, out_b):
+        layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias = w, b, out_w, out_b
+        return layer(q, k), layer(q, is_causal=True)
+
+    assert gradcheck(run, [x(1, 2, 2), x(1, 3, 2), *(p.data for p in layer.parameters())], order=2)
+
+
+ROWS = x(2, 3, 4)
+
+
+def layer_on(*inputs, **keywords):
+    return lambda: L.MultiHeadAttention(4, 2)(*inputs, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: L.MultiHeadAttention(0, 1), ValueError, "embed_dim is 0, expected an integer of at least 1"),
+        (lambda: L.MultiHeadAttention(4, None), ValueError, "num_heads is None, expected an integer of at least 1"),
+        (lambda: L.MultiHeadAttention(4, 3), ValueError, "embed_dim is 4, expected a multiple of num_heads, 3"),
+        (lambda: L.MultiHeadAttention(4, 2, 1.5), ValueError, "dropout is 1.5, expected a probability between 0 and 1"),
+        (
+            layer_on(x(2, 3, 5)),
+            ValueError,
+            "q (2, 3, 5), k (2, 3, 5), v (2, 3, 5), expected (batch, length, 4) or (length, 4)",
+        ),
+        (layer_on(x(4)), ValueError, "expected (batch, length, 4) or (length, 4)"),
+        (
+            layer_on(ROWS, x(3, 3, 4)),
+            ValueError,
+            "k (3, 3, 4), v (3, 3, 4), expected k and v of one shape, of q's batch size",
+        ),
+        (layer_on(ROWS, ROWS, x(2, 5, 4)), ValueError, "expected k and v of one shape"),
+        (layer_on(ROWS, ROWS[0]), ValueError, "expected k and v of one shape"),
+        (layer_on(ROWS, attn_mask=np.ones((3, 3)), is_causal=True), ValueError, "expected no attn_mask beside it"),
+        (
+            layer_on(ROWS, attn_mask=np.ones((3, 3), int)),
+            TypeError,
+            "attn_mask has dtype int64, expected booleans (True: takes no",
+        ),
+        (
+            layer_on(ROWS, key_padding_mask=np.ones((2, 3), int)),
+            TypeError,
+            "key_padding_mask has dtype int64, expected booleans",
+        ),
+        (
+            layer_on(ROWS, attn_mask=np.ones((3, 2))),
+            ValueError,
+            "attn_mask of shape (3, 2) does not broadcast to (2, 2, 3, 3)",
+        ),
+        (
+            layer_on(ROWS, attn_mask=np.ones((2, 3, 3))),
+            ValueError,
+            "attn_mask has shape (2, 3, 3), expected (4, 3, 3) for batch",
+        ),
+        (layer_on(ROWS, key_padding_mask=np.ones((2, 2))), ValueError, "key_padding_mask has shape (2, 2), expected (2, 3)"),
+    ],
+)
+def test_bad_input_of_the_layer(call, error, says):
+    with pytest.raises(error, match="^MultiHeadAttention.*" + re.escape(says)) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------- PositionalEncoding
+
+
+@pytest.mark.parametrize("width", [6, 5, 1])
+def test_positional_encoding(width):
+    layer, expected = L.PositionalEncoding(width, max_len=50), np.zeros((50, width))
+    for t in range(50):
+        for i in range(width):
+            angle = t / 10000 ** ((i - i % 2) / width)
+            expected[t, i] = np.cos(angle) if i % 2 else np.sin(angle)
+    for length in (50, 7, 1, 0):
+        inputs = x(2, length, width)
+        np.testing.assert_allclose(layer(inputs).data, inputs + expected[:length], rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(layer(inputs[0]).data, inputs[0] + expected[:length], rtol=1e-13, atol=1e-13)
+    assert layer(np.zeros((1, 3, width), int)).dtype == np.float32
+    for dtype in ("float32", "float16"):
+        inputs = Tensor(np.zeros((1, 50, width), dtype), requires_grad=True)
+        y = layer(inputs)
+        y.sum().backward()
+        assert (y.dtype, inputs.grad.dtype) == (np.dtype(dtype), np.dtype(dtype))
+        np.testing.assert_array_equal(y.data[0], expected.astype(dtype))
+
+
+def test_positional_encoding_is_not_saved_and_drops_in_training_only():
+    layer, inputs = L.PositionalEncoding(4, dropout=0.5), np.ones((2, 3, 4), "float32")
+    assert layer.state_dict() == {}
+    assert layer.parameters() == []
+    assert not np.array_equal(layer(inputs).data, layer(inputs).data)
+    np.testing.assert_array_equal(layer.eval()(inputs).data, layer(inputs).data)
+    with pytest.raises(
+        ValueError, match=r"PositionalEncoding\(4, max_len=2, dropout=0.0\): the input has shape \(3, 4\), exp"
+    ):
+        L.PositionalEncoding(4, max_len=2)(x(3, 4))
+    for shape in [(3, 5), (4,)]:
+        with pytest.raises(ValueError, match=r"expected \(\.\.\., length, 4\) with a length of at most 5000"):
+            layer(x(*shape))
+    with pytest.raises(ValueError, match="PositionalEncoding: max_len is 0, expected an integer of at least 1"):
+        L.PositionalEncoding(4, 0)
