@@ -7,6 +7,7 @@ from ..kernels.elementary import abs, exp, maximum, minimum, sign, sqrt, where
 from . import schedulers
 from .adaptive import Adadelta, Adagrad
 from .clip import clip_grad_norm, clip_grad_value
+from .lbfgs import LBFGS
 from .moments import Adamax, AdamW, Lion, NAdam, RAdam
 from .muon import Muon
 from .optimizer import Optimizer
