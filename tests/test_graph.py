@@ -335,6 +335,27 @@ def test_a_long_chain():
     assert len(Drawing(svg(Ops(), 3)).boxes) == 1502
 
 
+def test_only_what_the_outputs_were_computed_from_is_drawn():
+    class Both(tn.Layer):
+        def forward(self, x):
+            return F.exp(x), F.sin(x) * F.cos(x)
+
+    class Model(tn.Model):
+        def __init__(self):
+            self.both, self.unused, self.idle = Both(), L.Linear(3, 3), L.Linear(3, 3)
+
+        def forward(self, x):
+            y, _ = self.both(x)
+            self.unused(y)
+            return y
+
+    drawing = Drawing(svg(Model(), 3))
+    drawing.check()
+    assert [box.texts[0] for box in drawing.kinds["op"]] == ["exp"]
+    assert "layer trained" not in drawing.kinds
+    assert [label.texts[0] for label in drawing.labels] == ["(N, 3)", "(N, 3)"]
+
+
 # ----------------------------------------------------------------------------------------------------- the file
 
 

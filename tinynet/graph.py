@@ -94,7 +94,7 @@ class _Plan:
     def __init__(self, model: Layer, top: Call, twice: Call, depth: int | None):
         self.model, self.top, self.depth = model, top, depth
         self.shapes = dict(_shapes(top, twice))
-        self.used = set(_used(top))
+        self.needed = _needed(top, set(top.returned))
 
     def svg(self) -> str:
         name = type(self.model).__name__
@@ -138,11 +138,13 @@ class _Plan:
         for k, value in enumerate(call.arguments):
             add(self._end(names[k], value) if outermost else Drawn(height=TITLE, first=True), [], [value])
         for step in call.steps:
+            if self.needed.isdisjoint([step.output] if isinstance(step, Op) else step.outputs):
+                continue
             if isinstance(step, Op):
                 inputs = list(dict.fromkeys(x for x in step.inputs if isinstance(x, Value)))
                 add(self._op(step, call), inputs, [step.output])
             else:
-                outputs = [value for value in step.outputs if value in self.used]
+                outputs = [value for value in step.outputs if value in self.needed]
                 inputs = [value.source for value in step.arguments if value.source is not None]
                 add(self._layer(step, call, level + 1), inputs, outputs)
         returned = self._returned(call)
@@ -157,7 +159,7 @@ class _Plan:
         if call is self.top or call.parent is self.top:
             return [value for value in call.returned if value is not None]
         pairs = zip(call.returned, call.outputs, strict=True)
-        return [value for value, outside in pairs if value is not None and outside in self.used]
+        return [value for value, outside in pairs if value is not None and outside in self.needed]
 
     def _open(self, call: Call, level: int) -> bool:
         """Whether a layer is drawn with what is in it.
@@ -204,7 +206,7 @@ class _Plan:
         if self._open(call, level):
             return self._frame(call, level, [what if layer and layer.describe() else type(layer).__name__], small, tip)
         box = _box("layer trained" if count else "layer", _wrapped(what), small, tip)
-        return self._labelled(box, [value for value in call.outputs if value in self.used])
+        return self._labelled(box, [value for value in call.outputs if value in self.needed])
 
     def _frame(self, call: Call, level: int, lines: list[str], small: str, tip: str) -> Drawn:
         diagram = self.diagram(call, level)
@@ -225,7 +227,7 @@ class _Plan:
 
     def _labelled(self, box: Drawn, values: list[Value]) -> Drawn:
         """The box, with room for the shapes of what goes out."""
-        box.texts = [self.shapes.get(value, "") if value in self.used else "" for value in values]
+        box.texts = [self.shapes.get(value, "") if value in self.needed else "" for value in values]
         box.labels = [text_width(text, 10) if text else 0.0 for text in box.texts]
         if len(values) > 1:
             box.width = max(box.width, sum(box.labels) + 24.0 * len(values))
@@ -288,15 +290,17 @@ def _size(a: int, b: int) -> str:
     return f"{'' if slope == 1 else slope}N{f'{rest:+d}' if rest else ''}"
 
 
-def _used(call: Call) -> Iterator[Value]:
-    """Every Value that goes into something, in its own call."""
-    for step in call.steps:
+def _needed(call: Call, needed: set[Value | None]) -> set[Value | None]:
+    """``needed``, what is needed of a call's results, and with it every Value that goes into these."""
+    for step in reversed(call.steps):
         if isinstance(step, Op):
-            yield from (x for x in step.inputs if isinstance(x, Value))
-        else:
-            yield from (value.source for value in step.arguments if value.source is not None)
-            yield from _used(step)
-    yield from (value for value in call.returned if value is not None)
+            if step.output in needed:
+                needed.update(x for x in step.inputs if isinstance(x, Value))
+        elif not needed.isdisjoint(step.outputs):
+            needed.update(value for value, outside in zip(step.returned, step.outputs, strict=True) if outside in needed)
+            needed.update(argument.source for argument in step.arguments)
+            _needed(step, needed)
+    return needed
 
 
 # ------------------------------------------------------------------------------------------------------- the SVG
