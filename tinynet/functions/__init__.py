@@ -87,6 +87,8 @@ from .loss_pairs import (
     margin_ranking_loss,
     triplet_margin_loss,
 )
+from .normalisation import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from .pool import adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .random import dropout
 from .recurrent import gru, lstm, rnn
 from .reduce import (
@@ -106,6 +108,7 @@ from .reduce import (
     sum,
     var,
 )
+from .resample import interpolate, pixel_shuffle
 from .shape import (
     broadcast_to,
     expand_dims,

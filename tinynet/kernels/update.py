@@ -26,7 +26,6 @@ PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; mo
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
 AT_ONCE = 8  # addresses asked for in one call
 LOOP = "void(int64[:, ::1], real[:, ::1], int64, int64)"
-COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Update:
@@ -66,7 +65,7 @@ class Update:
 
         None where Numba is missing, the rule is not traceable, or ``size`` weights are too few to import Numba for.
         """
-        if self.trace is None or dtype not in COMPILED_DTYPES or not compiled.enabled():
+        if self.trace is None or dtype not in compiled.COMPILED_DTYPES or not compiled.enabled():
             return None
         if dtype not in self._loops:
             if size < COMPILE_FROM:

@@ -33,6 +33,9 @@ class FunctionLayer(Layer):
                     f"{type(self).__name__}: unexpected argument {name!r}; it takes {', '.join(names) or 'none'}"
                 )
             self.keywords[name] = value
+        for name in names:
+            if name not in self.keywords and signature.parameters[name].default is inspect.Parameter.empty:
+                raise TypeError(f"{type(self).__name__}: missing argument {name!r}")
 
     def forward(self, *inputs: Any) -> Any:
         return type(self).function(*inputs, **self.keywords)
