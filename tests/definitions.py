@@ -8,6 +8,8 @@ import math
 
 import definitions_attention
 import definitions_loss
+import definitions_norm
+import definitions_pool
 import definitions_recurrent
 import numpy as np
 
@@ -120,4 +122,6 @@ DEFINITIONS = {
 
 DEFINITIONS |= definitions_attention.DEFINITIONS
 DEFINITIONS |= definitions_loss.DEFINITIONS
+DEFINITIONS |= definitions_norm.DEFINITIONS
+DEFINITIONS |= definitions_pool.DEFINITIONS
 DEFINITIONS |= definitions_recurrent.DEFINITIONS

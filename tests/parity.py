@@ -242,7 +242,9 @@ ELSEWHERE = {
 }
 
 import parity_loss  # noqa: E402  # it needs NoCounterpart
+import parity_norm  # noqa: E402
 import parity_recurrent  # noqa: E402
 
 TORCH |= parity_loss.TORCH
+TORCH |= parity_norm.TORCH
 TORCH |= parity_recurrent.TORCH

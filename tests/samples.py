@@ -9,6 +9,8 @@ import samples_arrays
 import samples_attention
 import samples_loss
 import samples_network
+import samples_norm
+import samples_pool
 import samples_recurrent
 from sampling import SAMPLES, Sample
 
@@ -22,5 +24,7 @@ __all__ = [
     "samples_attention",
     "samples_loss",
     "samples_network",
+    "samples_norm",
+    "samples_pool",
     "samples_recurrent",
 ]

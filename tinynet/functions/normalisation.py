@@ -72,7 +72,7 @@ def _each(a, plan, x):
 
 def _pool(a, plan):
     """The mean of numbers (n, groups, channels), one for each slice, over the slices that share statistics."""
-    return a.mean(axis=plan.pooled, keepdims=True) if plan.pooled else a
+    return a.sum(axis=plan.pooled, keepdims=True) * (plan.shape[3] / plan.elements) if plan.pooled else a
 
 
 def _moments(x, plan):
@@ -108,8 +108,8 @@ def _gradients(g, y, x, weight, bias, *, mean, r, plan):
         h = h * weight.reshape((1, 1, 1, -1) if plan.along else (1, *plan.shape[1:3], 1))
     gx = h
     if not plan.fixed:
-        gx = gx - u * (h * u).mean(axis=axes, keepdims=True)
-        gx = gx - h.mean(axis=axes, keepdims=True) if plan.centred else gx
+        gx = gx - u * (h * u).sum(axis=axes, keepdims=True) / plan.elements
+        gx = gx - h.sum(axis=axes, keepdims=True) / plan.elements if plan.centred else gx
     gx = _uncut(gx * _rstd(x, mean=mean, r=r, plan=plan), plan, x.shape)
     gw = None if weight is None else (g * u).sum(axis=shared).reshape(weight.shape)
     return gx, gw, None if bias is None else g.sum(axis=shared).reshape(bias.shape)
@@ -207,8 +207,8 @@ def _collect(running: Any, value: Any, momentum: Any) -> None:
     a[...] = a * (1 - momentum) + value * momentum
 
 
-def _given(name: str, running_mean: Any, running_var: Any) -> bool:
-    """Whether there are running statistics; a TypeError where they could not be written to."""
+def _collects(name: str, running_mean: Any, running_var: Any) -> bool:
+    """Whether there are running statistics to be written to; a TypeError where they cannot be."""
     if running_mean is None and running_var is None:
         return False
     for argument, a in (("running_mean", running_mean), ("running_var", running_var)):
@@ -239,21 +239,22 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
     """
     x = _floats(x)
     n, channels, length = _channels("batch_norm", x)
-    given = _given("batch_norm", running_mean, running_var)
     _check("batch_norm", x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    if not training and not given:
-        raise ValueError("batch_norm: running_mean and running_var are None; outside of training they are needed")
+    if not training and (running_mean is None or running_var is None):
+        raise ValueError("batch_norm: running_mean or running_var is None; outside of training both are needed")
     if training and n * length == 1:
         raise ValueError(f"batch_norm: x of shape {x.shape} has one value per channel; training needs more for a variance")
     swapped = length < SHORT and x.size > 0
     shape = (1, channels, 1, n * length) if swapped else (n, channels, 1, length)
     plan = Plan(shape, pooled=(0, 2), swapped=swapped, fixed=not training)
     if not training:
-        moments = [data_of(a).astype(np.float64).reshape((1, channels, 1)) for a in (running_mean, running_var)]
+        running = [data_of(arraylike(a)) for a in (running_mean, running_var)]
+        moments = [a.astype(np.float64).reshape((1, channels, 1)) for a in running]
         return _standardised(x, weight, bias, moments, eps, plan)
+    collects = _collects("batch_norm", running_mean, running_var)
     mean, variance = _moments(data_of(x), plan)
     y = _standardised(x, weight, bias, (mean, variance), eps, plan)
-    if given and x.size:
+    if collects and x.size:
         _collect(running_mean, mean.reshape(-1), momentum)
         _collect(running_var, variance.reshape(-1) * (plan.elements / (plan.elements - 1)), momentum)
     return y
@@ -273,14 +274,14 @@ def instance_norm(
         return batch_norm(x, running_mean, running_var, weight, bias, momentum=momentum, eps=eps)
     x = _floats(x)
     n, channels, length = _channels("instance_norm", x)
-    given = _given("instance_norm", running_mean, running_var)
+    collects = _collects("instance_norm", running_mean, running_var)
     _check("instance_norm", x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if length == 1:
         raise ValueError(f"instance_norm: x of shape {x.shape} has one value per channel; a variance needs more")
     plan = Plan((n, channels, 1, length))
     mean, variance = _moments(data_of(x), plan)
     y = _standardised(x, weight, bias, (mean, variance), eps, plan)
-    if given and x.size:
+    if collects and x.size:
         _collect(running_mean, mean.mean(axis=0).reshape(-1), momentum)
         _collect(running_var, variance.mean(axis=0).reshape(-1) * (length / (length - 1)), momentum)
     return y

@@ -1,8 +1,8 @@
 """Pooling: the largest element or the mean of every window that slides over the last axes; conventions PyTorch's.
 
-The one idea: max pooling is linear once it is known which element of a window is the largest: the gradient is put there, in
-one op, and picked from there in another, each the rule of the other. Averages have the op that spreads a number evenly over
-its window. What they do to arrays stands in kernels/pool.py.
+The one idea: max pooling is linear once it is known which element of a window is the largest; one op picks these elements
+or puts gradients back there, and is its own rule the other way round. Averages have the op that spreads a number evenly
+over its window. What they do to arrays stands in kernels/pool.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .shape import arraylike
 
 
 def _max_rule(g, y, x, windows):
-    return _to_winners(g, _winners(x, y, windows=windows), windows=windows)
+    return _at_winners(g, _winners(x, y, windows=windows), windows=windows, back=True)
 
 
 @op(_max_rule)
@@ -39,14 +39,10 @@ def _winners(x, y, windows):
     return kernels.winners(x, y, windows)
 
 
-@op(lambda g, y, x, winners, windows: _of_winners(g, winners, windows=windows), None)
-def _to_winners(x, winners, windows):
-    return kernels.to_winners(x, winners, windows)
-
-
-@op(lambda g, y, x, winners, windows: _to_winners(g, winners, windows=windows), None)
-def _of_winners(x, winners, windows):
-    return kernels.of_winners(x, winners, windows)
+@op(lambda g, y, x, winners, windows, back: _at_winners(g, winners, windows=windows, back=not back), None)
+def _at_winners(x, winners, windows, back):
+    """For each window the element that won, or ``back`` from there to all elements: linear, its own rule turned round."""
+    return (kernels.to_winners if back else kernels.of_winners)(x, winners, windows)
 
 
 # ------------------------------------------------------------------------------------------------------------ averages

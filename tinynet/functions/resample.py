@@ -113,7 +113,7 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=N
     given = size if scale_factor is None else scale_factor
     name, kinds = ("size", (int, np.integer)) if scale_factor is None else ("scale_factor", (int, float, np.number))
     each = tuple(given) if isinstance(given, (tuple, list)) else (given,) * (x.ndim - 2)
-    if len(each) != x.ndim - 2 or not all(isinstance(v, kinds) and v > 0 for v in each):
+    if len(each) != x.ndim - 2 or not all(isinstance(v, kinds) and 0 < v < np.inf for v in each):
         raise ValueError(f"interpolate: {name} is {given!r}, expected a number above 0, or {x.ndim - 2} of them")
     for i, value in enumerate(each):
         axis = i + 2 - x.ndim

@@ -59,7 +59,7 @@ def compile_loop(source: str, name: str, signature: str, dtype: np.dtype) -> Cal
 
     ``signature`` is Numba's, with ``real`` for the dtype: ``"void(int64[:, ::1], real[:, ::1], int64, int64)"``.
     """
-    return _compiled(HEADER + source, name, (signature.replace("real", dtype.name),), {})
+    return _compiled(HEADER + source, name, signature.replace("real", dtype.name), False)
 
 
 def loops_of(function: Callable, *arrays: Any) -> Callable | None:
@@ -78,17 +78,17 @@ def loops_of(function: Callable, *arrays: Any) -> Callable | None:
 @functools.cache
 def _loops_of(function: Callable) -> Callable | None:
     source = f"import numpy as np\n\n\n{inspect.getsource(function)}"
-    return _compiled(source, function.__name__, (), {"fastmath": {"reassoc", "contract", "nsz"}})
+    return _compiled(source, function.__name__, None, {"reassoc", "contract", "nsz"})
 
 
-def _compiled(source: str, name: str, signature: tuple, options: dict[str, Any]) -> Callable | None:
+def _compiled(source: str, name: str, signature: str | None, fastmath: set[str] | bool) -> Callable | None:
     """The function ``name`` of a source as Numba compiles it: at once for a signature, else when first called."""
     try:
         import numba
 
         module = _module(source)
         kept = module.__file__ is not None
-        make = numba.njit(*signature, error_model="numpy", nogil=True, cache=kept, **options)
+        make = numba.njit(signature, error_model="numpy", nogil=True, cache=kept, fastmath=fastmath)
         return make(getattr(module, name))
     except ImportError as error:
         problem = f"Numba is installed but cannot be imported ({error})"

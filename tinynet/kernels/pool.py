@@ -1,7 +1,8 @@
 """What pooling does to whole arrays: windows that slide over the last axes, as strided slices of x.
 
 The one idea: the first elements of all windows, their second ones, ... are each one strided slice of x, so pooling is a few
-whole-array operations, one for each place in a window; and a maximum or a sum over a window is one axis taken after the other.
+whole-array operations, one for each place in a window; and a maximum or a sum over a window is one axis taken after the
+other.
 
 Measured on one thread, float32 (64, 64, 24, 24), in milliseconds; "2" is a kernel of 2, "3/2/1" one of 3 with stride 2 and
 padding 1. In brackets what was not taken:
