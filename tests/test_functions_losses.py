@@ -125,6 +125,12 @@ def test_mse_loss():
     assert F.mse_loss([1.0, 2.0], [1, 4]).dtype == np.float32
 
 
+@pytest.mark.parametrize("targets", [[0, 1], np.full((2, 3), 1 / 3)])
+def test_class_weights_have_no_gradient_and_say_so(targets):
+    with pytest.raises(TypeError, match="cross_entropy: weight is a Tensor that requires a gradient, and gets none here"):
+        F.cross_entropy(LOGITS, targets, weight=tn.Parameter(WEIGHT))
+
+
 # ------------------------------------------------------------------------------ element by element, pairs and triples
 
 # (loss, its arguments, the losses), worked out by hand.

@@ -11,29 +11,51 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from ..op import data_of, forward_of, op
+from ..op import data_of, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
 from .elementwise import where
 from .indexing import rows_of_ones
 from .loss import reduced
+from .reduce import finite_top
 from .shape import arraylike, arraylikes, expand_dims, first_place, moveaxis, reshape
 
 
-def _pick(x, ids):
-    """x[i, ids[i]] for logits (N, C) and ids (N,)."""
-    return x[array_module(x).arange(len(ids)), ids]
+def _at(x, ids) -> tuple[Any, Any]:
+    """The index of x[i, ids[i]] for scores (N, C) and ids (N,)."""
+    return array_module(x).arange(len(ids)), ids
 
 
-@op(lambda g, y, x, ids: g[:, None] * (softmax(x) - rows_of_ones(ids, x.shape[1], x.dtype)), None)
+def _distance(x, ids):
+    """softmax(x) less 1 at the ids, of which the gradient of cross_entropy is made."""
+    return softmax(x) - rows_of_ones(ids, x.shape[1], x.dtype)
+
+
+def _slope_rule(v, y, g, x, ids):
+    p, v = softmax(x), v * g[:, None]
+    return p * (v - (v * p).sum(axis=1, keepdims=True))
+
+
+@op(lambda v, y, g, x, ids: (v * _distance(x, ids)).sum(axis=1), _slope_rule, None)
+def _slope(g, x, ids):
+    """g (softmax(x) less 1 at the ids), in one array: half the time of computing it as it is written."""
+    y = x - finite_top(x, 1)
+    array_module(x).exp(y, out=y)
+    y *= (g / y.sum(axis=1))[:, None]
+    y[_at(x, ids)] -= g
+    return y
+
+
+@op(lambda g, y, x, ids: _slope(g, x, ids), None)
 def _cross_entropy(x, ids):
-    """-log(softmax(x))[i, ids[i]] in one pass; the softmax in its gradient is cheaper to compute again than to keep."""
-    return -_pick(forward_of(log_softmax)(x), ids)
+    """-log(softmax(x))[i, ids[i]]; the exponentials in its gradient are cheaper to compute again than to keep."""
+    xp, x = array_module(x), x - finite_top(x, 1)
+    return xp.log(xp.exp(x).sum(axis=1)) - x[_at(x, ids)]
 
 
 @op(lambda g, y, x, ids: -g[:, None] * rows_of_ones(ids, x.shape[1], x.dtype), None)
 def _nll(x, ids):
-    return -_pick(x, ids)
+    return -x[_at(x, ids)]
 
 
 def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, Any]:
@@ -65,6 +87,8 @@ def _rows(scores) -> Any:
 
 
 def _class_weights(name: str, weight, scores, dtype) -> Any:
+    if isinstance(weight, Tensor) and weight.requires_grad:
+        raise TypeError(f"{name}: weight is a Tensor that requires a gradient, and gets none here")
     weight = Tensor(weight, dtype) if isinstance(weight, (list, tuple)) else arraylike(weight)
     if weight.shape != (scores.shape[1],):
         raise ValueError(f"{name}: weight has shape {weight.shape}, expected ({scores.shape[1]},), one for each class")
@@ -75,6 +99,8 @@ def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction,
     """The loss ``each(rows, ids)`` of every sample, weighted by class, those ignored left out, and reduced."""
     ids, ignored = _checked_ids(name, scores, targets, ignore_index)
     rows = _rows(scores)
+    if smoothing:
+        each, rows = _nll, log_softmax(rows)
     loss = each(rows, ids)
     if weight is None and ignored is None and not smoothing:
         return reduced(loss if scores.ndim == 2 else reshape(loss, targets.shape), reduction, name)
@@ -84,7 +110,7 @@ def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction,
     share = weight[ids]
     loss = loss * share
     if smoothing:
-        uniform = -(log_softmax(rows) * weight).sum(axis=1)
+        uniform = -(rows * weight).sum(axis=1)
         loss = loss * (1 - smoothing) + uniform * (smoothing / scores.shape[1])
     if ignored is not None:
         share = xp.where(ignored, 0, share)
