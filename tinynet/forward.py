@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,14 +117,16 @@ def _watched(model: Layer, look: _Look) -> Iterator[None]:
 
 
 def _each(f: Callable[[Tensor], Any], x: Any) -> Any:
-    """x with ``f`` of every Tensor in it in the Tensor's place; through tuples, lists and dicts."""
+    """x with ``f`` of every Tensor in it in the Tensor's place; through tuples, lists and dicts, which are copied."""
     if isinstance(x, Tensor):
         return f(x)
-    if isinstance(x, dict):
-        return {key: _each(f, value) for key, value in x.items()}
-    if isinstance(x, (list, tuple)):
+    if isinstance(x, tuple):
         parts = [_each(f, part) for part in x]
-        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    if isinstance(x, (list, dict)):
+        x = copy(x)  # of the same class, whatever its __init__ takes
+        for key in x if isinstance(x, dict) else range(len(x)):
+            x[key] = _each(f, x[key])
     return x
 
 
