@@ -30,6 +30,23 @@ def test_derivatives_to_the_second_order(sample):
     assert gradcheck(lambda *inputs: sample.run(getattr(F, sample.name), inputs), sample.inputs, order=2, eps=sample.eps)
 
 
+@pytest.mark.parametrize("sample", [s for s in ALL if any(map(is_float, s.inputs))], ids=str)
+def test_the_gradient_is_the_same_where_it_is_to_be_differentiated_again(sample):
+    """A rule runs on arrays or on Tensors, and may do the two in different ways."""
+    results = []
+    for create_graph in (False, True):
+        inputs = sample.tensors()
+        xs = [a for a in inputs if isinstance(a, Tensor)]
+        with np.errstate(all="ignore"):
+            ys = [y for y in floats_of(sample.run(getattr(F, sample.name), inputs)) if y.requires_grad]
+            vs = [np.cos(np.arange(y.size)).reshape(y.shape) for y in ys]
+            results.append(tn.grad(ys, xs, vs, create_graph=create_graph, allow_unused=True) if ys else [])
+    for g, h in zip(*results, strict=True):
+        assert (g is None) == (h is None)
+        if g is not None:
+            np.testing.assert_allclose(g.numpy(), h.numpy(), rtol=1e-12, atol=1e-14)
+
+
 # ------------------------------------------------------------------------------------------- nothing goes untested
 
 

@@ -182,8 +182,6 @@ def _in_textbook_steps(x, w, b, h, c, *, cell, reverse):
 
 
 def _textbook_gradients(g, *inputs, cell, reverse):
-    # Tensors of their own for the gradients to be of: one Tensor may be two of the inputs.
-    inputs = tuple(reshape(a, a.shape) if isinstance(a, Tensor) else a for a in inputs)
     wanted = [a for a in inputs if isinstance(a, Tensor) and a.requires_grad]
     y = _in_textbook_steps(*inputs, cell=cell, reverse=reverse)
     found = iter(grad(y, wanted, g, create_graph=True))
