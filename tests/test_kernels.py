@@ -259,10 +259,13 @@ def test_a_rule_that_returns_too_little():
         ((5, 3), (np.array([1, 1]), np.array([2, 2]))),
         ((5, 3), (slice(None), np.array([2, 2]))),
         ((400, 30), RNG.integers(0, 400, 500)),
+        ((3, 4, 50), RNG.integers(-3, 3, (40, 2))),
     ],
     ids=str,
 )
-def test_adding_at_an_index(shape, index, dtype):
+@pytest.mark.parametrize("numba", ["0", "1"])
+def test_adding_at_an_index(shape, index, dtype, numba, monkeypatch):
+    monkeypatch.setenv("TINYNET_NUMBA", numba)
     total = RNG.standard_normal(shape).astype(dtype)
     g = RNG.standard_normal(total[index].shape).astype(dtype)
     expected = total.copy()
@@ -273,6 +276,16 @@ def test_adding_at_an_index(shape, index, dtype):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_adding_out_of_range():
+@pytest.mark.parametrize("width", [3, 5000])  # of which one is work for the compiled loop
+@pytest.mark.parametrize("wrong", [5, -6])
+def test_adding_out_of_range(width, wrong):
     with pytest.raises(IndexError, match="out of bounds"):
-        add_at(np.zeros((5, 3)), np.array([0, 5]), np.zeros((2, 3)))
+        add_at(np.zeros((5, width)), np.array([0, wrong]), np.zeros((2, width)))
+
+
+@NUMBA
+def test_rows_are_added_by_a_compiled_loop_and_repeated_ones_of_a_broadcast_too(monkeypatch):
+    total, index, g = np.zeros((5, 100), "float32"), np.arange(200) % 3, np.broadcast_to(np.float32(1), (200, 100))
+    monkeypatch.setattr(np, "add", None)  # the array code
+    add_at(total, index, g)
+    assert total.tolist() == [[67.0] * 100, [67.0] * 100, [66.0] * 100, [0.0] * 100, [0.0] * 100]
