@@ -1,0 +1,85 @@
+"""What Model.summary says a layer costs, beside the number worked out by hand. (The table itself is in test_model.py.)"""
+
+import ast
+import inspect
+import textwrap
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import functions as F
+from tinynet import layers as L
+from tinynet.op import OPS
+from tinynet.summary import MULTIPLY_ADDS, summarize
+
+# Ops that multiply matrices on the way back alone: no forward pass runs them.
+BACKWARD = ()
+
+LAYERS = [  # (layer, shape of a sample, multiply-adds)
+    (L.Linear(784, 256), (784,), 784 * 256),
+    (L.Linear(7, 3, bias=False), (5, 4, 7), 5 * 4 * 7 * 3),
+    (L.ReLU(), (5,), 0),
+    (L.LayerNorm(6), (5, 6), 0),
+    (L.RNN(3, 5), (7, 3), 7 * 5 * (3 + 5)),
+    (L.GRU(3, 5), (7, 3), 7 * 3 * 5 * (3 + 5)),
+    (L.LSTM(3, 5), (7, 3), 7 * 4 * 5 * (3 + 5)),
+    (L.LSTM(3, 5, num_layers=2, bidirectional=True), (7, 3), 2 * 7 * 4 * 5 * (3 + 5) + 2 * 7 * 4 * 5 * (10 + 5)),
+    (L.LSTMCell(3, 5), (3,), 4 * 5 * (3 + 5)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "expected"), LAYERS, ids=lambda x: repr(x) if isinstance(x, tn.Layer) else "")
+def test_the_cost_of_a_layer(layer, shape, expected):
+    summary = summarize(tn.Sequential(layer), shape)
+    assert summary.multiply_adds == expected
+    assert summary.rows[0][4] == expected
+
+
+def test_attention():
+    d, t, f = 8, 6, 16
+    attention = L.MultiHeadAttention(d, 2)
+    summary = summarize(L.Lambda(lambda x: attention(x, x, x)), (t, d))
+    assert summary.multiply_adds == t * d * 3 * d + 2 * t * t * d + t * d * d
+    if hasattr(L, "TransformerEncoderLayer"):
+        summary = summarize(tn.Sequential(L.TransformerEncoderLayer(d, 2, f)), (t, d))
+        assert summary.multiply_adds == t * d * 3 * d + 2 * t * t * d + t * d * d + 2 * t * d * f
+
+
+def test_an_embedding_costs_nothing():
+    assert summarize(tn.Sequential(L.Embedding(9, 4)), (5,), dtype=np.int64).multiply_adds == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "expected"),
+    [
+        (F.matmul, [(3, 4), (4, 5)], 60),
+        (lambda a: a @ np.ones(4, "float32"), (2, 3, 4), 24),
+        (lambda a, b: F.einsum("nij,njk->nik", a, b), [(3, 4), (4, 5)], 60),
+        (lambda a, b: F.einsum("nij,nij->n", a, b), [(3, 4), (3, 4)], 12),
+        (lambda a, b: F.einsum("nij,nkj->nik", a, b), [(3, 1), (2, 5)], 30),
+        (lambda a, b: F.tensordot(a[0], b[0], 1), [(3, 4), (4, 5)], 60),
+        (lambda a, b: F.einsum("nij->nj", a) * b, [(3, 4), (4,)], 0),
+        (F.mul, [(3, 4), (3, 4)], 0),
+    ],
+)
+def test_the_cost_of_an_op(function, shapes, expected):
+    assert summarize(L.Lambda(function), shapes).multiply_adds == expected
+
+
+def multiplies_matrices(op):
+    """Whether a matrix product stands in the source of an op's forward."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(op.forward)))
+    forward = next(node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)))
+    return any(
+        isinstance(getattr(node, "op", None), ast.MatMult)
+        or (isinstance(node, ast.Attribute) and node.attr in ("matmul", "einsum", "dot", "tensordot"))
+        for node in ast.walk(forward)
+    )
+
+
+def test_every_op_that_multiplies_matrices_has_its_cost():
+    """So that a new one is counted the day it is written."""
+    products = {op.name for key, op in OPS.items() if key.startswith("tinynet.") and multiplies_matrices(op)}
+    assert {"matmul", "linear", "einsum"} <= products
+    assert products - set(MULTIPLY_ADDS) - set(BACKWARD) == set()
