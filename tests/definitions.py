@@ -7,6 +7,7 @@ functions has a file of its own, ``definitions_<family>.py`` with a DEFINITIONS 
 import math
 
 import definitions_attention
+import definitions_conv
 import definitions_loss
 import definitions_norm
 import definitions_pool
@@ -121,6 +122,7 @@ DEFINITIONS = {
 }
 
 DEFINITIONS |= definitions_attention.DEFINITIONS
+DEFINITIONS |= definitions_conv.DEFINITIONS
 DEFINITIONS |= definitions_loss.DEFINITIONS
 DEFINITIONS |= definitions_norm.DEFINITIONS
 DEFINITIONS |= definitions_pool.DEFINITIONS

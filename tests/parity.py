@@ -241,10 +241,12 @@ ELSEWHERE = {
     "expand_dims": "torch.unsqueeze takes one axis at a time",
 }
 
+import parity_conv  # noqa: E402
 import parity_loss  # noqa: E402  # it needs NoCounterpart
 import parity_norm  # noqa: E402
 import parity_recurrent  # noqa: E402
 
+TORCH |= parity_conv.TORCH
 TORCH |= parity_loss.TORCH
 TORCH |= parity_norm.TORCH
 TORCH |= parity_recurrent.TORCH

@@ -7,6 +7,7 @@ written. A new family of functions gets a file of its own, imported here.
 
 import samples_arrays
 import samples_attention
+import samples_conv
 import samples_loss
 import samples_network
 import samples_norm
@@ -22,6 +23,7 @@ __all__ = [
     "Sample",
     "samples_arrays",
     "samples_attention",
+    "samples_conv",
     "samples_loss",
     "samples_network",
     "samples_norm",

@@ -25,6 +25,7 @@ from .activation import (
     softsign,
 )
 from .attention import scaled_dot_product_attention
+from .conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, fold, unfold
 from .elementwise import (
     abs,
     add,
