@@ -62,3 +62,37 @@ enter(x(2, 4, 4), x(2, 3, 4), PADDING, more=("key_padding_mask",))
 enter(x(4, 4), x(3, 4), PADDING[0], more=("key_padding_mask",))
 enter(x(2, 4, 4), x(2, 3, 4), BLOCKED, PADDING, more=("attn_mask", "key_padding_mask"))
 enter(x(2, 4, 4), x(2, 3, 4), x(4, 3), x(2, 3), more=("attn_mask", "key_padding_mask"))
+
+
+class TorchEncoderLayer(nn.TransformerEncoderLayer):
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, batch_first=True, **keywords)
+
+    def forward(self, *arrays):
+        with sdpa_kernel(SDPBackend.MATH):
+            return super().forward(*arrays)
+
+
+def encoder(*inputs, training=True, theirs=TorchEncoderLayer, **keywords):
+    keywords = {"dropout": 0.0} | keywords
+    pair(
+        "TransformerEncoderLayer",
+        lambda: L.TransformerEncoderLayer(4, 2, 5, **keywords),
+        lambda: theirs(4, 2, 5, **keywords),
+        *inputs,
+        training=training,
+    )
+
+
+LATER = ~np.tri(3, dtype=bool)
+encoder(x(2, 3, 4))
+encoder(x(3, 4))
+encoder(x(0, 3, 4))
+encoder(x(2, 3, 4), norm_first=True)
+encoder(x(2, 3, 4), activation="gelu")
+encoder(x(2, 3, 4), layer_norm_eps=0.1)
+encoder(x(2, 3, 4), bias=False)
+encoder(x(2, 3, 4), dropout=0.1, training=False)
+encoder(x(2, 3, 4), LATER)
+encoder(x(2, 3, 4), x(3, 3))
+encoder(x(2, 3, 4), LATER, PADDING, norm_first=True)

@@ -110,7 +110,9 @@ def by_heads(layer, q, k, v, allowed=True):
     q, k, v = (a @ w.T + b for a, w, b in zip((q, k, v), np.split(weights, 3), np.split(biases, 3), strict=True))
     heads = [slice(i * n, (i + 1) * n) for i in range(layer.num_heads)]
     y = [scaled_dot_product_attention(q[..., h], k[..., h], v[..., h], allowed) for h in heads]
-    return np.concatenate(y, axis=-1) @ layer.out_proj.weight.data.T + (layer.out_proj.bias.data if biases.any() else 0)
+    return np.concatenate(y, axis=-1) @ layer.out_proj.weight.data.T + (
+        0 if layer.out_proj.bias is None else layer.out_proj.bias.data
+    )
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -250,6 +252,77 @@ def test_bad_input_of_the_layer(call, error, says):
     with pytest.raises(error, match="^MultiHeadAttention.*" + re.escape(says)) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+# ----------------------------------------------------------------------------------------- TransformerEncoderLayer
+
+
+def encoder(*arguments, **keywords):
+    tn.manual_seed(0)
+    return L.TransformerEncoderLayer(*arguments, **keywords).astype("float64")
+
+
+def normed(a):
+    return (a - a.mean(axis=-1, keepdims=True)) / np.sqrt(a.var(axis=-1, keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("activation", ["relu", np.tanh], ids=str)
+def test_encoder_layer(norm_first, activation):
+    function = F.tanh if activation is np.tanh else activation
+    layer, inputs = encoder(4, 2, 6, 0.0, function, norm_first=norm_first), x(2, 3, 4)
+    later = ~np.tri(3, dtype=bool)
+
+    def feed(a):
+        a = a @ layer.linear1.weight.data.T + layer.linear1.bias.data
+        a = np.maximum(a, 0) if activation == "relu" else activation(a)
+        return a @ layer.linear2.weight.data.T + layer.linear2.bias.data
+
+    def attend(a):
+        return by_heads(layer.self_attn, a, a, a, ~later)
+
+    if norm_first:
+        expected = inputs + attend(normed(inputs))
+        expected = expected + feed(normed(expected))
+    else:
+        expected = normed(inputs + attend(inputs))
+        expected = normed(expected + feed(expected))
+    for keywords in (
+        {"is_causal": True},
+        {"src_mask": later},
+        {"src_key_padding_mask": np.zeros((2, 3), bool), "is_causal": True},
+    ):
+        np.testing.assert_allclose(layer(inputs, **keywords).data, expected, rtol=1e-11)
+    np.testing.assert_allclose(layer(inputs[0], is_causal=True).data, expected[0], rtol=1e-11)
+
+
+def test_encoder_layer_names_and_dropout():
+    layer, inputs = L.TransformerEncoderLayer(8, 2, 16, dropout=0.5), x(2, 3, 8).astype("float32")
+    linear = [f"{name}.{part}" for name in ("linear1", "linear2", "norm1", "norm2") for part in ("weight", "bias")]
+    attention = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+    assert list(layer.state_dict()) == [*(f"self_attn.{name}" for name in attention), *linear]
+    assert not any(name.endswith("bias") for name in L.TransformerEncoderLayer(8, 2, bias=False).state_dict())
+    assert L.TransformerEncoderLayer(8, 2).linear1.out_features == 2048
+    assert not np.array_equal(layer(inputs).data, layer(inputs).data)
+    y = layer.eval()(inputs)
+    np.testing.assert_array_equal(layer(inputs).data, y.data)
+    assert y.dtype == np.float32
+    parts = [
+        p.p if isinstance(p, L.Dropout) else p.dropout for p in layer.layers() if hasattr(p, "p") or hasattr(p, "dropout")
+    ]
+    assert parts == [0.5] * 4
+    for arguments, says in [
+        ((8, 3), "embed_dim is 8, expected a multiple of num_heads, 3"),
+        ((8, 2, 0), "TransformerEncoderLayer: dim_feedforward is 0, expected an integer of at least 1"),
+        ((8, 2, 8, 0.1, "tanh"), "TransformerEncoderLayer: activation is 'tanh', expected 'relu', 'gelu' or a function"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(says)):
+            L.TransformerEncoderLayer(*arguments)
+
+
+def test_derivatives_to_the_second_order_through_an_encoder_layer():
+    layer = encoder(2, 1, 2, 0.0, F.tanh)
+    assert gradcheck(lambda a: layer(a, is_causal=True), x(1, 2, 2), order=2, rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------- PositionalEncoding

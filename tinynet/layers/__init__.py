@@ -21,7 +21,7 @@ from .activation import (
     Softsign,
     Tanh,
 )
-from .attention import MultiHeadAttention, PositionalEncoding
+from .attention import MultiHeadAttention, PositionalEncoding, TransformerEncoderLayer
 from .container import Identity, Lambda, LayerDict, LayerList, Sequential
 from .embedding import Embedding
 from .layer import Layer

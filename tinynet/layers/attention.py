@@ -5,6 +5,7 @@ Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin 2017, arXi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from ..op import data_of, module_of
 from ..tensor import Parameter, Tensor
 from . import init
 from .layer import Layer
-from .linear import Linear
+from .linear import Dropout, Linear
+from .norm import LayerNorm
 
 
 def _checked_sizes(name: str, **sizes: Any) -> None:
@@ -158,6 +160,69 @@ class MultiHeadAttention(Layer):
         words = [f"{self.embed_dim}, {self.num_heads}"]
         words += [f"dropout={self.dropout}"] * bool(self.dropout) + ["bias=False"] * (self.in_proj_bias is None)
         return ", ".join(words)
+
+
+class TransformerEncoderLayer(Layer):
+    """Self-attention and a network of two linear layers, each added to its input; sequences in, sequences out.
+
+    For x ``(batch, length, d_model)``, batch first, or without a batch axis, with dropout after each of the two parts:
+
+    - x = norm1(x + self_attn(x)), x = norm2(x + linear2(dropout(activation(linear1(x))))), the paper's;
+    - with ``norm_first``: x = x + self_attn(norm1(x)), x = x + linear2(dropout(activation(linear1(norm2(x))))).
+
+    ``activation``: "relu", "gelu" or a function of Tensors. ``src_mask``, ``src_key_padding_mask`` and ``is_causal`` go to
+    the ``MultiHeadAttention`` ``self_attn``: **a boolean mask is True where a key takes no part.** Names and starts of
+    the parameters are PyTorch's: ``self_attn``, ``linear1``, ``linear2``, ``norm1``, ``norm2``.
+
+    Raises ``ValueError`` as ``MultiHeadAttention`` does, and for an unknown activation.
+
+    >>> TransformerEncoderLayer(8, 2, dim_feedforward=16)(np.zeros((4, 5, 8), "float32")).shape
+    (4, 5, 8)
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable = "relu",
+        layer_norm_eps: float = 1e-5,
+        norm_first: bool = False,
+        bias: bool = True,
+    ):
+        _checked_sizes("TransformerEncoderLayer", d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
+        if not callable(activation) and activation not in ("relu", "gelu"):
+            raise ValueError(
+                f"TransformerEncoderLayer: activation is {activation!r}, expected 'relu', 'gelu' or a function of Tensors"
+            )
+        self.self_attn = MultiHeadAttention(d_model, nhead, dropout=dropout, bias=bias)
+        self.linear1 = Linear(d_model, dim_feedforward, bias=bias)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias=bias)
+        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias)
+        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias)
+        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
+        self.activation: Callable = activation if callable(activation) else getattr(F, activation)
+        self.norm_first = norm_first
+
+    def forward(self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Tensor:
+        x = arraylike(src)
+        masks = {"attn_mask": src_mask, "key_padding_mask": src_key_padding_mask, "is_causal": is_causal}
+        if self.norm_first:
+            x = x + self._attend(self.norm1(x), masks)
+            return x + self._feed(self.norm2(x))
+        x = self.norm1(x + self._attend(x, masks))
+        return self.norm2(x + self._feed(x))
+
+    def _attend(self, x: Tensor, masks: dict[str, Any]) -> Tensor:
+        return self.dropout1(self.self_attn(x, **masks))
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+
+    def describe(self) -> str:
+        return "norm_first=True" if self.norm_first else ""
 
 
 class PositionalEncoding(Layer):
