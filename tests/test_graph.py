@@ -112,6 +112,32 @@ class Odd(tn.Model):
         return self.shared(self.shared(y)) + self.free / norm + F.one_hot([1], 4), y, x
 
 
+class Encoder(tn.Layer):
+    def __init__(self, width=8):
+        self.norms = [L.LayerNorm(width), L.LayerNorm(width)]
+        self.attention, self.dropout = L.MultiHeadAttention(width, 2), L.Dropout(0.1)
+        self.mlp = tn.Sequential(L.Linear(width, 16), L.GELU(), L.Linear(16, width))
+
+    def forward(self, x):
+        y = self.norms[0](x)
+        x = x + self.dropout(self.attention(y, y, y))
+        return x + self.dropout(self.mlp(self.norms[1](x)))
+
+
+class Language(tn.Model):
+    """An embedding, a recurrence, transformer blocks."""
+
+    def __init__(self):
+        self.embed, self.rnn = L.Embedding(20, 8), L.LSTM(8, 4, bidirectional=True)
+        self.blocks, self.head = [Encoder(), Encoder()], L.Linear(8, 20)
+
+    def forward(self, ids):
+        x, (h, _) = self.rnn(self.embed(ids))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x), h
+
+
 class Kept(tn.Model):
     """A layer that sees what was not passed to it, and one that keeps what it does not return."""
 
@@ -143,6 +169,8 @@ MODELS = {
     "dense": (Dense, (4,), {}),
     "recurrent": (Recurrent, (3, 3), {}),
     "recurrent, closed": (Recurrent, (12, 3), {"depth": 1}),
+    "language": (Language, 5, {"dtype": "int64"}),
+    "language, all ops": (Language, 5, {"dtype": "int64", "depth": 9}),
     "odd": (Odd, [(4,), (2,)], {}),
     "kept": (Kept, (3,), {}),
     "empty": (tn.Sequential, (3,), {}),
@@ -212,6 +240,8 @@ def test_depth():
     one = draw("resnet, one level")
     assert not one.frames
     assert [box.texts[0] for box in one.boxes if "Residual()" in box.texts] == ["Residual()"] * 3
+    dropout = Drawing(svg(mlp(), (28, 28), depth=9))
+    assert [box.texts for box in dropout.kinds["layer"]] == [("Dropout(0.1)", "4")], "in which nothing happens: a box"
     deep = draw("resnet, all ops")
     assert not [kind for kind in deep.kinds if kind.startswith("layer")]
     assert ("linear", "weight (8, 8), bias (8,)") in [box.texts for box in deep.kinds["op"]]

@@ -162,10 +162,12 @@ class _Plan:
         return [value for value, outside in pairs if value is not None and outside in self.needed]
 
     def _open(self, call: Call, level: int) -> bool:
-        """Whether a layer is drawn with what is in it.
+        """Whether a layer is drawn with what is in it, if anything is.
 
         Without a ``depth`` all are but the library's own that have no layers in them, or Parameters of their own.
         """
+        if not call.steps:
+            return False
         if self.depth is not None:
             return level < self.depth
         ours = type(call.layer).__module__.partition(".")[0] == __package__
