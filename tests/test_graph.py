@@ -260,7 +260,7 @@ def test_several_inputs_and_outputs():
 
 def test_every_layer_that_is_called_is_named():
     for name, (make, shape, keywords) in MODELS.items():
-        if "depth" not in keywords and name != "empty":
+        if "depth" not in keywords and name not in ("empty", "language"):  # in a closed attention there is a Linear
             model = make()
             drawing = Drawing(svg(model, shape, **keywords))
             small = [text.split(" · ")[0] for text in drawing.texts]
@@ -285,7 +285,7 @@ def test_a_model_that_does_something_else_for_another_batch():
         def forward(self, x):
             return x if len(x) == 1 else x * 2
 
-    assert [label.texts[0] for label in Drawing(svg(Model(), (6, 4))).labels] == ["(1, 6, 4)"]
+    assert [label.texts[0] for label in Drawing(svg(Model(), (6, 4))).labels] == ["(1, 6, 4)"] * 2
 
 
 def test_numbers_and_names_in_ops():

@@ -14,7 +14,7 @@ from tinynet.op import OPS
 from tinynet.summary import MULTIPLY_ADDS, summarize
 
 # Ops that multiply matrices on the way back alone: no forward pass runs them.
-BACKWARD = ()
+BACKWARD = ("conv_weight",)
 
 LAYERS = [  # (layer, shape of a sample, multiply-adds)
     (L.Linear(784, 256), (784,), 784 * 256),
@@ -27,6 +27,10 @@ LAYERS = [  # (layer, shape of a sample, multiply-adds)
     (L.LSTM(3, 5, num_layers=2, bidirectional=True), (7, 3), 2 * 7 * 4 * 5 * (3 + 5) + 2 * 7 * 4 * 5 * (10 + 5)),
     (L.LSTMCell(3, 5), (3,), 4 * 5 * (3 + 5)),
 ]
+
+
+def ones(*shape):
+    return np.ones(shape, "float32")
 
 
 @pytest.mark.parametrize(("layer", "shape", "expected"), LAYERS, ids=lambda x: repr(x) if isinstance(x, tn.Layer) else "")
@@ -61,6 +65,10 @@ def test_an_embedding_costs_nothing():
         (lambda a, b: F.tensordot(a[0], b[0], 1), [(3, 4), (4, 5)], 60),
         (lambda a, b: F.einsum("nij->nj", a) * b, [(3, 4), (4,)], 0),
         (F.mul, [(3, 4), (3, 4)], 0),
+        (lambda x: F.conv2d(x, ones(6, 3, 5, 5), padding=2), (3, 8, 8), 6 * 8 * 8 * 3 * 5 * 5),
+        (lambda x: F.conv2d(x, ones(6, 1, 3, 3), stride=2, groups=3), (3, 9, 9), 6 * 4 * 4 * 1 * 3 * 3),
+        (lambda x: F.conv1d(x, ones(6, 3, 5)), (3, 8), 6 * 4 * 3 * 5),
+        (lambda x: F.conv_transpose2d(x, ones(3, 6, 2, 2), stride=2), (3, 4, 4), 3 * 4 * 4 * 6 * 2 * 2),
     ],
 )
 def test_the_cost_of_an_op(function, shapes, expected):
@@ -80,6 +88,7 @@ def multiplies_matrices(op):
 
 def test_every_op_that_multiplies_matrices_has_its_cost():
     """So that a new one is counted the day it is written."""
-    products = {op.name for key, op in OPS.items() if key.startswith("tinynet.") and multiplies_matrices(op)}
-    assert {"matmul", "linear", "einsum"} <= products
+    ours = [op for key, op in OPS.items() if key.startswith("tinynet.")]
+    products = {op.name for op in ours if multiplies_matrices(op) or "conv" in op.name}
+    assert {"matmul", "linear", "einsum", "conv"} <= products
     assert products - set(MULTIPLY_ADDS) - set(BACKWARD) == set()

@@ -192,7 +192,7 @@ class _Plan:
     def _op(self, op: Op, call: Call) -> Drawn:
         names = [f"{_within(call.path, x)} {s}" for x, s in zip(op.inputs, op.shapes, strict=True) if isinstance(x, str)]
         numbers = [f"{x:g}" for x in op.inputs if isinstance(x, (int, float)) and not isinstance(x, bool)]
-        keywords = ", ".join(f"{k}={v}" for k, v in op.keywords.items() if isinstance(v, (int, float, str, tuple)))
+        keywords = ", ".join(f"{k}={v}" for k, v in op.keywords.items() if _plain(v))
         box = _box("op", [op.name], ", ".join(names + numbers), f"{op.name}({keywords})", 22)
         box.light = True
         return self._labelled(box, [op.output])
@@ -253,6 +253,11 @@ def _wrapped(text: str, limit: int = 36) -> list[str]:
             lines.append("")
         lines[-1] += part + ", "
     return [line.strip() for line in [*lines[:-1], lines[-1][:-2]]]
+
+
+def _plain(x: Any) -> bool:
+    """Whether x is a number, a string, or an index made of such: short, and the same in every process."""
+    return x is None or x is ... or isinstance(x, (int, float, str, slice)) or (type(x) is tuple and all(map(_plain, x)))
 
 
 def _within(around: str, path: str) -> str:
