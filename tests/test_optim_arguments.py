@@ -9,6 +9,8 @@ import tinynet as tn
 from tinynet import layers as L
 from tinynet import optim
 
+ALL = ["weight_decay", "maximize", "clip_norm", "check_finite"]  # what every optimizer takes
+
 
 def parameter(*values):
     return tn.Parameter(list(values))
@@ -55,6 +57,9 @@ WRONG = [
     (lambda: optim.SGD([SHARED], 0.1, lr=0.2), TypeError, "SGD: hyper-parameter 'lr' is twice"),
     (lambda: optim.SGD([SHARED], 0.1, 0.0, False, 3), TypeError, "SGD: takes params and 3 hyper-parameters, got 4"),
     (lambda: optim.SGD([{"params": [SHARED], "betas": 1}]), TypeError, "unknown hyper-parameter 'betas'"),
+    (lambda: optim.SGD([SHARED], clip_norm=0.0), ValueError, r"SGD: clip_norm is 0.0, expected a number in \(0, inf\]"),
+    (lambda: optim.SGD([SHARED], clip_norm=float("nan")), ValueError, "SGD: clip_norm is nan"),
+    (lambda: optim.SGD([SHARED], clip_norm="1"), ValueError, "SGD: clip_norm is '1'"),
 ]
 
 
@@ -146,7 +151,7 @@ def test_own_optimizer(size):
     assert optimizer.state_dict()["groups"][0]["params"] == ["0"]
     with pytest.raises(ValueError, match=r"SignMomentum: beta is 1.0"):
         SignMomentum([p], beta=1.0)
-    assert list(inspect.signature(SignMomentum).parameters) == ["params", "lr", "beta", "weight_decay", "maximize"]
+    assert list(inspect.signature(SignMomentum).parameters) == ["params", "lr", "beta", *ALL]
 
 
 @pytest.mark.parametrize("size", [3, 5000])
@@ -234,7 +239,7 @@ def test_a_rule_that_names_weight_decay_does_it_itself(size):
     fresh = Decoupled([tn.Parameter(np.full(size, 4.0))], maximize=True, weight_decay=0.0)
     fresh.load_state_dict(optimizer.state_dict())
     assert fresh.state_dict()["groups"] == optimizer.state_dict()["groups"]
-    assert list(inspect.signature(Decoupled).parameters) == ["params", "lr", "rho", "weight_decay", "maximize"]
+    assert list(inspect.signature(Decoupled).parameters) == ["params", "lr", "rho", *ALL]
 
 
 def test_hyper_parameters_are_computed_once_a_step():

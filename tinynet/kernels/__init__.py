@@ -2,4 +2,5 @@
 
 from .elementary import abs, exp, maximum, minimum, sign, sqrt, where
 from .scatter import add_at
+from .squares import square_sums
 from .update import update

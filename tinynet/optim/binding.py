@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import is_array
 from ..kernels.update import Update, addresses_in, alike, update_for
-from .hyper import DECAY, full_rule, keywords
+from .hyper import CLIP, DECAY, full_rule, keywords
 
 
 class Buffers(Mapping):
@@ -109,7 +109,7 @@ class Binding:
         self.wanted = keywords(rule)
         decays = group["weight_decay"] and "weight_decay" not in self.wanted  # else the rule does it itself
         self.added = {DECAY: group["weight_decay"]} if decays else {}
-        self.rule = full_rule(rule, bool(decays), group["maximize"])
+        self._options = rule, bool(decays), group["maximize"]
         self.slots: list[Slot]
         self._table: np.ndarray | None
         self._table_of: list[Slot]
@@ -163,17 +163,23 @@ class Binding:
         self._table = None
         return slot.data
 
-    def values(self, hyper: Hyper, step: int) -> dict[str, Any]:
-        """The hyper-parameters that the rule names, for a step count."""
+    def rule(self, factor: float | None) -> Callable:
+        """The rule with what every optimizer adds; where ``factor`` is a number it asks for that, too."""
+        return full_rule(*self._options, factor is not None)
+
+    def values(self, hyper: Hyper, step: int, factor: float | None) -> dict[str, Any]:
+        """The hyper-parameters that the rule names, for a step count; ``factor`` is what gradients are multiplied by."""
         values = {**hyper(self.group, step), "step": step}
         if not values.keys() >= set(self.wanted):
             raise TypeError(f"{self.owner}: rule names {min(set(self.wanted) - values.keys())!r}, defaults does not")
-        return {name: values[name] for name in self.wanted} | self.added
+        clip = {} if factor is None else {CLIP: factor}
+        return {name: values[name] for name in self.wanted} | self.added | clip
 
-    def prepare(self, due: Due, hyper: Hyper) -> list[Callable[[], None]]:
+    def prepare(self, due: Due, hyper: Hyper, factor: float | None) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
-        at = {count: self.values(hyper, count) for count in dict.fromkeys(due.counts)}
-        updates = {count: update_for(self.rule, self.buffers, values, self.elementwise) for count, values in at.items()}
+        rule = self.rule(factor)
+        at = {count: self.values(hyper, count, factor) for count in dict.fromkeys(due.counts)}
+        updates = {count: update_for(rule, self.buffers, values, self.elementwise) for count, values in at.items()}
         work: list[Callable[[], None]] = []
         for update in dict.fromkeys(updates.values()):  # the rule may be another one at another count, as RAdam's is
             same = due

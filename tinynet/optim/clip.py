@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend import array_module
+from ..kernels import square_sums
 
 
 def _with_gradients(params: Any) -> list[Any]:
@@ -27,11 +28,28 @@ def clip_grad_norm(params: Any, max_norm: float) -> float:
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a positive number")
     wanted = _with_gradients(params)
-    norm = math.sqrt(sum(float((p.grad.data.astype("float64") ** 2).sum()) for p in wanted))
-    if max_norm < norm < math.inf:
+    norm = math.sqrt(sum(square_sums([p.grad.data for p in wanted])))
+    factor = clip_factor(norm, max_norm)
+    if factor != 1:
         for p in wanted:
-            p.grad = p.grad.data * (max_norm / (norm + 1e-6))
+            p.grad = p.grad.data * factor
     return norm
+
+
+def clip_factor(norm: float, max_norm: float) -> float:
+    """What gradients of that joint norm are multiplied by: 1 where they are small enough, or not finite."""
+    return max_norm / (norm + 1e-6) if max_norm < norm < math.inf else 1.0
+
+
+def check_finite(owner: str, grads: list[tuple[str, Any]]) -> None:
+    """ValueError naming the first parameter whose gradient has elements that are no finite numbers."""
+    for name, grad in grads:
+        odd = grad.size - int(array_module(grad).isfinite(grad).sum())
+        if odd:
+            raise ValueError(
+                f"{owner}: the gradient of parameter {name!r} has {odd} elements of {grad.size} that are NaN or infinite; "
+                "nothing was changed"
+            )
 
 
 def clip_grad_value(params: Iterable[Any], clip_value: float) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-DECAY = "coupled_weight_decay"  # under this name a rule's surroundings get it; ``weight_decay`` is the rule's own
+# Under these names a rule's surroundings get what is theirs; ``weight_decay`` is the rule's own.
+DECAY, CLIP = "coupled_weight_decay", "clip_factor"
 # The ranges of the common names; "beta" stands for all that begin so. An optimizer adds to these with ``ranges``.
 RANGES = {
     **dict.fromkeys(("lr", "eps", "weight_decay", "momentum"), "[0, inf)"),
@@ -60,13 +61,14 @@ def keywords(rule: Callable) -> tuple[str, ...]:
 
 
 @functools.cache  # one function for a rule and its options, so that what is compiled for it is found again
-def full_rule(rule: Callable, decays: bool, maximize: bool) -> Callable:
-    """The rule for a gradient whose sign is turned and to which weight decay has been added, in that order, as PyTorch's."""
-    if not decays and not maximize:
+def full_rule(rule: Callable, decays: bool, maximize: bool, clips: bool) -> Callable:
+    """The rule for a gradient that has been clipped, its sign turned, weight decay added, in that order, as PyTorch's."""
+    if not decays and not maximize and not clips:
         return rule
 
     def full(w: Any, grad: Any, *buffers: Any, **hyper: Any) -> Any:
-        decay = hyper.pop(DECAY, 0.0)
+        decay, factor = hyper.pop(DECAY, 0.0), hyper.pop(CLIP, 1.0)
+        grad = grad * factor if clips else grad
         grad = -grad if maximize else grad
         return rule(w, grad + decay * w if decays else grad, *buffers, **hyper)
 

@@ -40,8 +40,8 @@ class AdamW(Adam):
     def rule(w, grad, velocity, squared_grad, *, lr, beta1, beta2, eps, step, weight_decay):  # type: ignore[override]
         velocity = beta1 * velocity + (1 - beta1) * grad
         squared_grad = beta2 * squared_grad + (1 - beta2) * grad**2
-        v = velocity / (1 - beta1**step)
-        s = squared_grad / (1 - beta2**step)
+        v = velocity * (1 / (1 - beta1**step))
+        s = squared_grad * (1 / (1 - beta2**step))
         return w - lr * (v / (sqrt(s) + eps) + weight_decay * w), velocity, squared_grad
 
     @staticmethod
@@ -51,8 +51,8 @@ class AdamW(Adam):
         velocity = beta1 * velocity + (1 - beta1) * grad
         squared_grad = beta2 * squared_grad + (1 - beta2) * grad**2
         max_squared_grad = maximum(max_squared_grad, squared_grad)
-        v = velocity / (1 - beta1**step)
-        s = max_squared_grad / (1 - beta2**step)
+        v = velocity * (1 / (1 - beta1**step))
+        s = max_squared_grad * (1 / (1 - beta2**step))
         return w - lr * (v / (sqrt(s) + eps) + weight_decay * w), velocity, squared_grad, max_squared_grad
 
 
@@ -132,7 +132,7 @@ class NAdam(Optimizer):
         velocity = beta1 * velocity + (1 - beta1) * grad
         squared_grad = beta2 * squared_grad + (1 - beta2) * grad**2
         v = of_grad * grad + of_velocity * velocity
-        s = squared_grad / (1 - beta2**step)
+        s = squared_grad * (1 / (1 - beta2**step))
         return w - lr * v / (sqrt(s) + eps), velocity, squared_grad
 
     @staticmethod
@@ -188,7 +188,7 @@ class RAdam(Optimizer):
     def rule(w, grad, velocity, squared_grad, *, lr, beta1, beta2, eps, rectified, r, step):
         velocity = beta1 * velocity + (1 - beta1) * grad
         squared_grad = beta2 * squared_grad + (1 - beta2) * grad**2
-        v = velocity / (1 - beta1**step)
+        v = velocity * (1 / (1 - beta1**step))
         if rectified:
             v = v * (r * (1 - beta2**step) ** 0.5) / (sqrt(squared_grad) + eps)
         return w - lr * v, velocity, squared_grad

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..backend import array_module, device_of, to_device
-from .binding import Binding, Buffers
+from ..kernels import square_sums
+from .binding import Binding, Buffers, Due
+from .clip import check_finite, clip_factor
 from .groups import as_groups, fitting, named_params, without_params
 from .hyper import checked
 
 FOR_ALL = {"weight_decay": 0.0, "maximize": False}  # the hyper-parameters that every optimizer has besides its own
+TOGETHER = {"clip_norm": None, "check_finite": False}  # what concerns all groups together; given by keyword only
 
 
 class Optimizer:
@@ -29,6 +33,11 @@ class Optimizer:
     sign is turned) for every optimizer. A rule that itself names ``weight_decay`` gets it as a hyper-parameter, and nothing
     is added to its gradient: so a *decoupled* decay is written. ``ranges`` gives the valid values of hyper-parameters that
     are not named like the common ones: ``{"rho": "[0, 1]"}``.
+
+    ``clip_norm`` scales the gradients of all groups together, so that their joint norm is at most that: as
+    ``clip_grad_norm`` before the step, but on the way through the update, and the gradients stay as they are.
+    ``grad_norm`` is the norm in the last step, before clipping; ``clip_norm=math.inf`` only measures it.
+    ``check_finite=True`` raises where a gradient has a NaN or an infinite element, and nothing is changed then.
 
     Parameters without a gradient, or frozen, are left alone in a step, and their step count stands still.
     State is kept and saved by name: that of the Layer, or of the pairs; a bare list of Parameters gets their numbers.
@@ -64,12 +73,14 @@ class Optimizer:
         super().__init_subclass__(**keywords)
         if "__init__" not in vars(cls):  # help() and editors see the hyper-parameters by name
             entries = {"params": inspect.Parameter.empty, **cls.defaults, **FOR_ALL, **cls.defaults}
-            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-            cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-                [inspect.Parameter(name, kind, default=value) for name, value in entries.items()]
-            )
+            either, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+            parameters = [inspect.Parameter(name, either, default=value) for name, value in entries.items()]
+            parameters += [inspect.Parameter(name, keyword, default=value) for name, value in TOGETHER.items()]
+            cls.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
 
-    def __init__(self, params: Any, *hyper: Any, **keywords: Any):
+    def __init__(
+        self, params: Any, *hyper: Any, clip_norm: float | None = None, check_finite: bool = False, **keywords: Any
+    ):
         names = list({**self.defaults, **FOR_ALL})
         if len(hyper) > len(names):
             raise TypeError(f"{type(self).__name__}: takes params and {len(names)} hyper-parameters, got {len(hyper)}")
@@ -85,6 +96,8 @@ class Optimizer:
         self._names: dict[Any, str] = {}  # by the Parameter itself
         self.param_groups: list[dict[str, Any]] = []
         self._bindings: list[Binding] = []  # of the groups, as their last step found them
+        self.clip_norm, self.check_finite = clip_norm, check_finite
+        self.grad_norm: float | None = None
         self.check_hyper(base)
         for group in as_groups(params):
             self.add_param_group({**base, **group})
@@ -152,11 +165,33 @@ class Optimizer:
         """
         bindings = [self._binding(k) for k in range(len(self.param_groups))]
         due = [binding.due(self._steps, self._state) for binding in bindings]
-        work = [b.prepare(d, self.hyper) for b, d in zip(bindings, due, strict=True)]
+        norm, factor = self._measure(due)
+        work = [b.prepare(d, self.hyper, factor) for b, d in zip(bindings, due, strict=True)]
         for run in itertools.chain(*work):
             run()
         for one in due:
             self._steps.update(zip([slot.name for slot in one.slots], one.counts, strict=True))
+        self.grad_norm = norm
+
+    def _measure(self, due: list[Due]) -> tuple[float | None, float | None]:
+        """The joint norm of all gradients, and what they are to be multiplied by; None where nobody asks for them."""
+        if self._clip_norm is None and not self.check_finite:
+            return None, None
+        grads = [(slot.name, grad) for one in due for slot, grad in zip(one.slots, one.grads, strict=True)]
+        norm = math.sqrt(sum(square_sums([grad for _, grad in grads])))
+        if self.check_finite and not math.isfinite(norm):
+            check_finite(type(self).__name__, grads)
+        return norm, None if self._clip_norm is None else clip_factor(norm, self._clip_norm)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The largest joint norm of all gradients that a step takes as it is; larger ones it scales down to that."""
+        return self._clip_norm
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        checked(type(self).__name__, {"clip_norm": value}, {"clip_norm": "(0, inf] or None"})
+        self._clip_norm = value
 
     def _binding(self, k: int) -> Binding:
         """The group number ``k``, checked; made anew where a hyper-parameter has changed."""
@@ -224,6 +259,7 @@ class Optimizer:
             "buffers": buffers,
             "steps": dict(self._steps),
             "groups": [{**g, "params": [self._names[p] for p in g["params"]]} for g in self.param_groups],
+            "clip_norm": self._clip_norm,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -251,6 +287,7 @@ class Optimizer:
         odd = [*buffers, *(n for n in steps if n not in self._names.values() or steps[n] < 0)]
         if odd:
             raise ValueError(f"{owner}: the saved state has {odd[0]!r}, which this optimizer does not keep")
+        self.clip_norm = state.get("clip_norm", self._clip_norm)  # raises before anything is changed
         self._buffers, self._steps, self._bindings = loaded, steps, []
         for entries, group in zip(fresh, self.param_groups, strict=True):
             group.update(entries)
