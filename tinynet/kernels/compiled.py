@@ -62,14 +62,14 @@ def compile_loop(source: str, name: str, signature: str, dtype: np.dtype) -> Cal
     return _compiled(HEADER + source, name, signature.replace("real", dtype.name), False)
 
 
-def loops_of(function: Callable, *arrays: Any) -> Callable | None:
+def loops_of(function: Callable, *arrays: Any, least: int = LOOPS_FROM) -> Callable | None:
     """``function``, written in plain loops over ``arrays``, compiled; None where array code has to do, or does as well.
 
     That is for arrays on a GPU, of half precision, not contiguous, or with fewer elements (in the first of them) than
-    ``LOOPS_FROM``, and without Numba. The size alone decides, and not whether the loops are compiled already, so that
+    ``least``, and without Numba. The size alone decides, and not whether the loops are compiled already, so that
     equal calls give equal bits. The function knows only its arguments and ``np``; the order of its sums is the compiler's.
     """
-    if arrays[0].size < LOOPS_FROM or not enabled():
+    if arrays[0].size < least or not enabled():
         return None
     fit = all(isinstance(a, np.ndarray) and a.dtype in COMPILED_DTYPES and a.flags.c_contiguous for a in arrays)
     return _loops_of(function) if fit else None
