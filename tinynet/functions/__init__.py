@@ -67,10 +67,10 @@ from .elementwise import (
     tanh,
     where,
 )
-from .embedding import embedding
 from .indexing import argsort, diagonal, getitem, one_hot, sort, take, take_along_axis, topk
 from .joining import concatenate, pad, repeat, split, stack, tile
 from .linalg import dot, einsum, linear, matmul, outer, tensordot
+from .lookup import embedding
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
