@@ -94,5 +94,6 @@ ELSEWHERE = {
 }
 
 import parity_layers_attention  # noqa: E402, F401  # it needs pair
+import parity_layers_conv  # noqa: E402, F401  # they need pair
 import parity_layers_norm  # noqa: E402, F401  # it needs pair
-import parity_layers_recurrent  # noqa: E402, F401  # it needs pair
+import parity_layers_recurrent  # noqa: E402, F401

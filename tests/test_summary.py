@@ -50,6 +50,11 @@ def test_attention():
         assert summary.multiply_adds == t * d * 3 * d + 2 * t * t * d + t * d * d + 2 * t * d * f
 
 
+def test_convolutions():
+    assert summarize(tn.Sequential(L.Conv2d(4, 6, 3, stride=2, groups=2)), (4, 9, 9)).multiply_adds == 6 * 16 * 2 * 9
+    assert summarize(tn.Sequential(L.ConvTranspose1d(4, 6, 3)), (4, 5)).multiply_adds == 4 * 5 * 6 * 3
+
+
 def test_an_embedding_costs_nothing():
     assert summarize(tn.Sequential(L.Embedding(9, 4)), (5,), dtype=np.int64).multiply_adds == 0
 

@@ -23,6 +23,7 @@ from .activation import (
 )
 from .attention import MultiHeadAttention, PositionalEncoding, TransformerEncoderLayer
 from .container import Identity, Lambda, LayerDict, LayerList, Sequential
+from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from .embedding import Embedding
 from .layer import Layer
 from .linear import Dropout, Flatten, Linear, Unflatten
