@@ -66,7 +66,7 @@ def whole_number(text: str) -> int:
 
 
 def common_options(parser: argparse.ArgumentParser, epochs: int | None, told: str, plot: str) -> None:
-    """The options that ``compare_optimizers.py`` has, too, with its own defaults for two of them."""
+    """The options about the data and the picture, of which two have defaults that depend on the others."""
     add = parser.add_argument
     add("--epochs", type=whole_number, default=epochs, metavar="N", help=f"passes over the images (default: {told})")
     add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")

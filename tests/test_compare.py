@@ -12,6 +12,7 @@ from tinynet import layers as L
 from tinynet import optim
 from tinynet.backend import random_state
 from tinynet.compare import Comparison, Run, Target, compare_optimizers
+from tinynet.compare.run import smoothed
 from tinynet.compare.start import LRS, exploded
 
 RULES = {"SGD": optim.SGD, "Adam": lambda params, lr: optim.Adam(params, lr=lr, beta2=0.99)}
@@ -291,6 +292,12 @@ def test_the_loss_is_the_mean_of_the_last_tenth():
     falling = [float(x) for x in range(50, 0, -1)]
     assert made({("A", 1.0): [falling]}).table().rows[0]["loss"] == 3.0  # of 5, 4, 3, 2, 1
     assert [made({("A", 1.0): [[0.0] * n]}).window for n in (1, 19, 20, 999, 5000)] == [1, 1, 2, 99, 100]
+
+
+def test_smoothed_is_the_mean_of_the_last_losses():
+    losses = np.random.default_rng(0).random(30)
+    expected = [losses[max(0, i - 6) : i + 1].mean() for i in range(30)]
+    np.testing.assert_allclose(smoothed(list(losses), 7), expected, rtol=1e-12)
 
 
 def test_targets_steps_and_seconds():

@@ -9,6 +9,7 @@ import pytest
 
 from tinynet import optim
 from tinynet.compare import Comparison, Run, Target, surfaces, trajectories
+from tinynet.compare.curves import centred
 from tinynet.compare.pictures import COLOURS, STYLES, look
 
 
@@ -173,7 +174,7 @@ def test_the_curves_say_what_they_show(tmp_path):
     comparison().plot(tmp_path / "a.svg")
     said = texts(tmp_path / "a.svg")
     for text in ("SGD, lr 0.1", "Adam, lr 1", "step", "learning rate", "diverged", "validation accuracy (%)",
-                 "training loss, mean of 4 steps", "training loss, last 4 steps"):  # fmt: skip
+                 "training loss, mean over 4 steps", "training loss, last 4 steps"):  # fmt: skip
         assert text in said
     for colour in COLOURS[:2]:
         assert colour.lower() in (tmp_path / "a.svg").read_text()
@@ -227,6 +228,13 @@ def test_the_animation_grows_and_ends_with_everything(tmp_path):
     paths(8).animate(tmp_path / "b.gif", separate=True, frames=3)
     with image_module.open(tmp_path / "b.gif") as image:
         assert image.n_frames == 3
+
+
+def test_the_curve_is_the_mean_around_each_step():
+    losses = np.random.default_rng(0).random(30)
+    expected = [losses[i - min(3, i) : i + min(3, i) + 1].mean() for i in range(30)]
+    np.testing.assert_allclose(centred(losses.tolist(), 7), expected, rtol=1e-12)
+    assert centred([2.0, 1.0], 1).tolist() == [2.0, 1.0]
 
 
 def test_no_two_lines_look_alike():

@@ -1,6 +1,8 @@
 """The examples as their readers run them: what they print, draw and refuse, and that a seed means the same numbers."""
 
+import base64
 import importlib
+import io
 import os
 import re
 import subprocess
@@ -104,35 +106,67 @@ def test_no_hidden_layer_and_one_short_epoch(example, tmp_path, capsys):
 # ------------------------------------------------------------------------------------------------------- the others
 
 
-def test_compare_optimizers_starts_them_all_alike(example, tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
-    results = main(example("compare_optimizers"), "--limit 3000 --epochs 2 --batch-size 100")
-    assert list(results) == ["SGD", "Momentum", "RMSprop", "Adam"]
-    assert len({losses[0] for _, losses in results.values()}) == 1  # one start, one first batch
-    assert len({losses[1] for _, losses in results.values()}) == 4
-    assert all(len(losses) == 60 for _, losses in results.values())
-    assert is_png(tmp_path / "out/compare_optimizers.png")
-
-    *_, head, sgd, momentum, rmsprop, adam, picture = capsys.readouterr().out.splitlines()
-    assert picture == "picture in out/compare_optimizers.png"
-    assert " ".join(head.split()) == "optimizer lr train loss test accuracy steps to 0.1 seconds"
-    assert len({len(line) for line in (head, sgd, momentum, rmsprop, adam)}) == 1
-    history, _ = results["Adam"]
-    assert adam.split()[:4] == ["Adam", "0.003", f"{history.loss[-1]:.4f}", f"{history.val_accuracy[-1]:.2%}"]
+QUICK = "--limit 600 --epochs 2 --batch-size 100 --seeds 0 1 --lrs 0.01 0.1"
 
 
-def test_the_table_counts_the_steps(example):
-    compare = example("compare_optimizers")
-    history = tn.History(loss=[0.5], val_accuracy=[0.9], lr=[0.1], seconds=[1.0])
-    _, fast, slow = compare.table({"Fast": (history, [0.3, 0.1, -0.2]), "Slow": (history, [0.3])}).splitlines()
-    assert fast.split()[4] == "3"  # means 0.3, 0.2, 0.067
-    assert slow.split()[4] == "-"
+@pytest.fixture
+def laboratory(example, monkeypatch):
+    """``compare_optimizers``, with fewer rates on the surfaces."""
+    module = example("compare_optimizers")
+    monkeypatch.setattr(module, "RACE_RATES", [0.0631])
+    monkeypatch.setattr(module, "WALK_RATES", [0.003])
+    return module
 
 
-def test_smoothed_is_the_mean_of_the_last_losses(example):
-    losses = np.random.default_rng(0).random(30)
-    expected = [losses[max(0, i - 6) : i + 1].mean() for i in range(30)]
-    np.testing.assert_allclose(example("pictures").smoothed(list(losses), width=7), expected, rtol=1e-12)
+def test_compare_optimizers_starts_them_all_alike(laboratory, no_matplotlib, tmp_path, capsys):
+    result = main(laboratory, QUICK)
+    assert result.labels == ["SGD", "Momentum", "RMSprop", "Adam"]
+    for seed in (0, 1):
+        runs = [run for run in result.runs if run.seed == seed]
+        assert len(runs) == 8
+        assert len({run.losses[0] for run in runs}) == 1  # one start, one first batch
+        assert len({run.losses[2] for run in runs}) == 8  # the first step of Momentum at 0.1 is that of SGD at 0.01
+        assert all(len(run.losses) == 12 for run in runs)
+
+    head, *rows, note = capsys.readouterr().out.splitlines()
+    titles = "optimizer lr train loss val loss val accuracy steps to loss 0.2 steps to val_accuracy 0.95 seconds"
+    assert " ".join(head.split()) == titles
+    assert len({len(line) for line in (head, *rows[:4])}) == 1
+    assert rows[:4] == str(result.table()).splitlines()[1:5]
+    adam = result.table().rows[3]
+    assert rows[3].split()[:3] == ["Adam", "0.01*", f"{adam['loss']:.4f}"]
+    assert f"{adam['val_accuracy']:.2%}" in rows[3]
+    assert rows[8].split() == ["optimizer", "best", "lr", "steps", "to", "1e-06"]
+    assert rows[9].split() == ["SGD", "0.0631", "133"]  # to be had from log(1e-6 / 72.5) / log((1 - 0.0631)**2)
+    assert note == "no pictures: they need matplotlib, which pip install 'tinynet[plot]' brings"
+
+    written = tmp_path / "out/compare_optimizers"
+    assert {path.name for path in written.iterdir()} == {"index.html", "table.txt", "comparison.json"}
+    assert repr(tn.compare.Comparison.load(written / "comparison.json").runs) == repr(result.runs)
+    assert str(result.table(sweep=True)) in (written / "table.txt").read_text(encoding="utf-8")
+    assert "<img" not in (written / "index.html").read_text(encoding="utf-8")
+
+
+def test_compare_optimizers_writes_a_page_that_needs_nothing_else(laboratory, tmp_path, capsys):
+    image_module = pytest.importorskip("PIL.Image", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
+    result = main(laboratory, f"{QUICK} --optimizers Adam AdamW --out report")
+    assert "everything is in report, begin with report/index.html" in capsys.readouterr().out
+    pictures = {"curves.png", "weights.png", "bowl.png", "rosenbrock.png", "beale.png"}
+    assert {path.name for path in (tmp_path / "report").glob("*.png")} == pictures
+    assert all(is_png(tmp_path / "report" / name) for name in pictures)
+    page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
+    inside = re.findall(r'<img src="data:image/(png|gif);base64,([^"]+)" alt="[^"]+">', page)
+    assert [kind for kind, _ in inside] == ["png", "png", "gif", "png", "gif", "png", "png"]
+    for kind, data in inside:
+        with image_module.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert image.format == kind.upper()
+            assert getattr(image, "n_frames", 1) > (10 if kind == "gif" else 0)
+    shell = re.sub(r"base64,[^\"]+", "", page)
+    assert not re.findall(r"https?:|<script|<link|@import|url\(", shell)  # nothing from elsewhere
+    assert shell.count("<table>") == 3
+    for row in result.table().rows:
+        assert f"<td>{row['optimizer']}</td><td>{row['lr']:g}*</td>" in shell
+    assert '<meta name="viewport"' in shell
 
 
 def test_subclass_layer_shows_what_it_promises(example, capsys):
@@ -203,7 +237,7 @@ def test_help_explains_every_option_with_its_default(example, capsys, name):
         main(example(name), "--help")
     assert exit.value.code == 0
     _, *options = re.split(r"\n  (?=--)", capsys.readouterr().out)
-    assert len(options) == {"train_mnist": 11, "compare_optimizers": 5}[name]
+    assert len(options) == {"train_mnist": 11, "compare_optimizers": 7}[name]
     for option in options:
         assert re.search(r"\w+ .*\(default:\s+[^)]+\)$", option.rstrip(), re.S), option
 
@@ -222,7 +256,10 @@ def test_help_explains_every_option_with_its_default(example, capsys, name):
             r"error: argument --hidden: only the mlp has .* the cnn$",
         ),
         ("train_mnist.py --epochs 0", 2, r"error: argument --epochs: expected an integer of at least 1, got '0'$"),
-        ("compare_optimizers.py --seed -1", 1, r"^compare_optimizers: seed: expected an integer of at least 0, got -1$"),
+        ("compare_optimizers.py --seeds -1", 2, r"error: argument --seeds: expected an integer of at least 0, got '-1'$"),
+        ("compare_optimizers.py --seeds 1 1", 2, r"error: argument --seeds: expected each only once, got 1 1$"),
+        ("compare_optimizers.py --lrs 0.1 0", 2, r"error: argument --lrs: expected a positive number, got '0'$"),
+        ("compare_optimizers.py --optimizers SGB", 2, r"error: argument --optimizers: invalid choice: 'SGB'"),
         ("second_order.py --seed -1", 1, r"^second_order: seed: expected an integer of at least 0, got -1$"),
         ("second_order.py --steps 0", 2, r"error: argument --steps: expected an integer of at least 1, got '0'$"),
         ("compare_optimizers.py --limit few", 2, r"error: argument --limit: expected an integer of at least 1, got 'few'$"),
@@ -248,11 +285,10 @@ def test_without_a_gpu_cuda_is_refused_in_one_line(tmp_path, script, device):
     assert "device 'cuda'" in line
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_without_matplotlib_there_is_a_note_instead_of_a_picture(tmp_path, name):
+def test_without_matplotlib_there_is_a_note_instead_of_a_picture(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")  # found before the real one
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    done = run(EXAMPLES / f"{name}.py", "--limit", "200", "--epochs", "1", cwd=tmp_path, PYTHONPATH=path)
+    done = run(EXAMPLES / "train_mnist.py", "--limit", "200", "--epochs", "1", cwd=tmp_path, PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "no picture: that needs matplotlib, which pip install 'tinynet[plot]' brings"
     assert not (tmp_path / "out").exists()

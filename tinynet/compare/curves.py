@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .pictures import label_axes, look, marker, plain_log
-from .run import Run, falls, smoothed
+from .run import Run, falls
 
 BAND = 0.15  # the opacity of a band over the seeds
 
@@ -32,7 +32,7 @@ def comparison_picture(figure: Any, comparison: Any, best: dict[str, float | Non
         if metric:
             validation_curve(above[1], [run for run in runs if not run.diverged], i, metric)
     plain_log(above[0].yaxis)
-    label_axes(above[0], "step", training_title(comparison.window, "mean of"))
+    label_axes(above[0], "step", training_title(comparison.window, "mean over"))
     if metric:
         label_axes(above[1], "step", metric_title(metric))
     upper.legend(loc="outside right center", frameon=False)
@@ -64,8 +64,17 @@ def scale(name: str) -> float:
 def curve(axes: Any, runs: list[Run], number: int, window: int) -> None:
     """The training loss over steps: the mean over the seeds, between the lowest and the highest."""
     if runs:
-        values = np.array([smoothed(run.losses, window) for run in runs])
+        values = np.array([centred(run.losses, window) for run in runs])
         banded(axes, np.arange(1, values.shape[1] + 1), values, number)
+
+
+def centred(losses: list[float], window: int) -> np.ndarray:
+    """At each step, the mean of the ``window`` losses around it: of as many on both sides at the beginning, where losses
+    fall fastest, and of those that there are at the end."""
+    sums, step = np.cumsum([0.0, *losses]), np.arange(len(losses))
+    half = np.minimum(window // 2, step)
+    end = np.minimum(step + half + 1, len(losses))
+    return (sums[end] - sums[step - half]) / (end - step + half)
 
 
 def validation_curve(axes: Any, runs: list[Run], number: int, name: str) -> None:

@@ -120,8 +120,8 @@ def trajectories(
             as for ``compare_optimizers``.
         start: two numbers; None: that of the surface.
         lrs: the rate for those that take one, as a number, or several to choose from; for all, or as a dict by label. Of
-            several, and of 0.0001, 0.0003, 0.001, ..., 1 where none is given, it is the one with the lowest value at the end
-            (as the mean of the last tenth of the steps).
+            several, and of 0.0001, 0.0003, 0.001, ..., 1 where none is given, it is the one with the lowest value on
+            the average over the second half of the steps.
 
     Raises ``ValueError`` or ``TypeError`` naming what is wrong.
 
@@ -174,8 +174,8 @@ def walk(
 
 
 def _end(values: np.ndarray, steps: int) -> float:
-    """By what paths of one optimizer are compared: the mean of the last tenth of the values; infinite if it diverged."""
-    mean = float(values[-max(steps // 10, 1) :].mean())
+    """By what paths of one optimizer are compared: the mean value of their second half; infinite if it diverged."""
+    mean = float(values[-(steps // 2 + 1) :].mean())
     return mean if len(values) == steps + 1 and math.isfinite(mean) else math.inf
 
 
