@@ -112,6 +112,27 @@ class Odd(tn.Model):
         return self.shared(self.shared(y)) + self.free / norm + F.one_hot([1], 4), y, x
 
 
+class Shortcut(tn.Layer):
+    """The residual block of an image network: its shortcut is a convolution where the size changes."""
+
+    def __init__(self, channels, out, stride=1):
+        self.conv1, self.bn1 = L.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False), L.BatchNorm2d(out)
+        self.conv2, self.bn2 = L.Conv2d(out, out, 3, padding=1, bias=False), L.BatchNorm2d(out)
+        changed = tn.Sequential(L.Conv2d(channels, out, 1, stride=stride, bias=False), L.BatchNorm2d(out))
+        self.downsample = changed if stride > 1 else L.Identity()
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + self.downsample(x))
+
+
+def images():
+    """Convolution, pooling, two of these blocks, a dense layer."""
+    first = [L.Conv2d(3, 4, 5, padding=2), L.BatchNorm2d(4), L.ReLU(), L.MaxPool2d(2)]
+    blocks = [Shortcut(4, 4), Shortcut(4, 8, stride=2)]
+    return tn.Sequential(*first, *blocks, L.AdaptiveAvgPool2d(1), L.Flatten(), L.Linear(8, 10))
+
+
 class Encoder(tn.Layer):
     def __init__(self, width=8):
         self.norms = [L.LayerNorm(width), L.LayerNorm(width)]
@@ -169,6 +190,8 @@ MODELS = {
     "dense": (Dense, (4,), {}),
     "recurrent": (Recurrent, (3, 3), {}),
     "recurrent, closed": (Recurrent, (12, 3), {"depth": 1}),
+    "images": (images, (3, 16, 16), {}),
+    "images, all ops": (images, (3, 16, 16), {"depth": 9}),
     "language": (Language, 5, {"dtype": "int64"}),
     "language, all ops": (Language, 5, {"dtype": "int64", "depth": 9}),
     "odd": (Odd, [(4,), (2,)], {}),

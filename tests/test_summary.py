@@ -26,6 +26,15 @@ LAYERS = [  # (layer, shape of a sample, multiply-adds)
     (L.GRU(3, 5), (7, 3), 7 * 3 * 5 * (3 + 5)),
     (L.LSTM(3, 5), (7, 3), 7 * 4 * 5 * (3 + 5)),
     (L.LSTM(3, 5, num_layers=2, bidirectional=True), (7, 3), 2 * 7 * 4 * 5 * (3 + 5) + 2 * 7 * 4 * 5 * (10 + 5)),
+    (L.Conv2d(1, 6, 5, padding=2), (1, 28, 28), 6 * 28 * 28 * 25),
+    (L.Conv2d(8, 8, 3, stride=2, groups=8, bias=False), (8, 9, 9), 8 * 4 * 4 * 9),
+    (L.Conv1d(3, 4, 5, dilation=2), (3, 20), 4 * 12 * 3 * 5),
+    (L.Conv3d(2, 3, 2), (2, 4, 4, 4), 3 * 27 * 2 * 8),
+    (L.ConvTranspose2d(4, 6, 3, stride=2), (4, 5, 5), 4 * 5 * 5 * 6 * 9),
+    (L.ConvTranspose1d(4, 6, 3, groups=2), (4, 5), 4 * 5 * 3 * 3),
+    (L.BatchNorm2d(3), (3, 4, 4), 0),
+    (L.MaxPool2d(2), (3, 4, 4), 0),
+    (L.AdaptiveAvgPool2d(1), (3, 4, 4), 0),
     (L.LSTMCell(3, 5), (3,), 4 * 5 * (3 + 5)),
 ]
 
@@ -54,6 +63,13 @@ def test_attention():
 def test_convolutions():
     assert summarize(tn.Sequential(L.Conv2d(4, 6, 3, stride=2, groups=2)), (4, 9, 9)).multiply_adds == 6 * 16 * 2 * 9
     assert summarize(tn.Sequential(L.ConvTranspose1d(4, 6, 3)), (4, 5)).multiply_adds == 4 * 5 * 6 * 3
+
+
+def test_lenet_costs_what_is_known():
+    convolutions = [L.Conv2d(None, 6, 5, padding=2), L.ReLU(), L.AvgPool2d(2), L.Conv2d(6, 16, 5), L.ReLU(), L.AvgPool2d(2)]
+    dense = [L.Flatten(), L.Linear(None, 120), L.ReLU(), L.Linear(120, 84), L.ReLU(), L.Linear(84, 10)]
+    summary = tn.Sequential(*convolutions, *dense).summary((1, 28, 28))
+    assert (summary.parameters, summary.multiply_adds) == (61_706, 416_520)
 
 
 def test_an_embedding_costs_nothing():
@@ -87,6 +103,7 @@ def multiplies_matrices(op):
     forward = next(node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)))
     return any(
         isinstance(getattr(node, "op", None), ast.MatMult)
+        or (isinstance(node, ast.Name) and "product" in node.id)
         or (isinstance(node, ast.Attribute) and node.attr in ("matmul", "einsum", "dot", "tensordot"))
         for node in ast.walk(forward)
     )

@@ -62,10 +62,10 @@ class Link:
 
     @property
     def weight(self) -> float:
-        """How much is done to keep it straight: least where a wire leaves or joins the straight way down."""
-        if self.tail.lane and self.head.lane:
-            return 8.0
-        return 1.0 if self.tail.lane or self.head.lane else 4.0 if self.tail.light or self.head.light else 8.0
+        """How much is done to keep it straight: least where a wire joins or leaves the straight way down."""
+        if self.tail.lane != self.head.lane:
+            return 1.0 if self.tail.lane else 1.5
+        return 4.0 if self.tail.light or self.head.light else 8.0
 
 
 def place(boxes: list[Box], wires: list[Wire]) -> tuple[float, float]:
@@ -273,7 +273,7 @@ def _columns(rows: list[list[Box]], links: list[Link]) -> None:
                 up = [(n.tail, middle[n.tail] - bend(n), n.weight) for n in above.get(box, ())]
                 to = [(n.head, middle[n.head] + bend(n), n.weight) for n in below.get(box, ())]
                 near, far = (up, to) if down else (to, up)
-                if not late and box.lane:  # at first it follows its own wire alone, and gives way to all boxes
+                if box.lane and not late and sweep:  # it follows its own wire alone, and gives way to all boxes
                     near, far = ([(n, x, 0.1) for n, x, _ in side if n.lane] for side in (near, far))
                 wished = near + far if late else near or far or up + to
                 wishes.append([(x, w) for _, x, w in wished] or [(middle[box], 0.01)])
