@@ -107,8 +107,7 @@ MULTIPLY_ADDS: dict[str, Callable[[Op], int]] = {
     "einsum": _einsum,
     "conv": lambda op: prod(op.output.shape) * prod(op.shapes[1][1:]),  # as usual, padding counts
     "conv_input": lambda op: prod(op.shapes[0]) * prod(op.shapes[1][1:]),  # the transposed convolution
-    "projection": lambda op: prod(op.output.shape) * op.shapes[0][0],
-    "recurrence": lambda op: prod(op.shapes[0]) * op.shapes[1][-1],
+    "recurrence": lambda op: prod(op.shapes[0][1:]) * (prod(op.shapes[1]) + prod(op.shapes[2])),
 }
 
 
