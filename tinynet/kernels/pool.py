@@ -11,7 +11,7 @@ padding 1. In brackets what was not taken:
     forward             1.5 (Numba loop 4.8)      4.2                       (views of all windows, reduced: 50)
     winners             3.2 (Numba loop 6.7)      8.8 (Numba loop 12)
     to_winners          1.3 (array code 3.5)      1.4 (array code 13)
-    forward, backward   FB2                       FB3
+    forward, backward   5.7                       15
     PyTorch             14.9, 19.9                21.1, 24.1
 """
 
