@@ -5,42 +5,15 @@ import warnings
 
 import numpy as np
 import pytest
+from update_rules import MOVING, RNG, RULES, arrays_for, buffers_of, every_operation, in_step
 
 from tinynet import optim
-from tinynet.kernels import abs, add_at, compiled, exp, maximum, minimum, scatter, sign, sqrt, update, where
+from tinynet.kernels import add_at, compiled, exp, maximum, scatter, sqrt, update, where
 from tinynet.kernels.source import array_source, loop_source, numbers_source
 from tinynet.kernels.trace import Untraceable, trace
 from tinynet.kernels.update import update_for
 
-RNG = np.random.default_rng(0)
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
-
-RULES = [
-    (optim.SGD.rule, {"lr": 0.1}),
-    (optim.Momentum.rule, {"lr": 0.1, "beta": 0.9, "dampening": 0.9, "nesterov": False}),
-    (optim.Momentum.rule, {"lr": 0.1, "beta": 0.9, "dampening": 0.0, "nesterov": True}),
-    (optim.RMSprop.rule, {"lr": 0.1, "beta": 0.9, "eps": 1e-8}),
-    (optim.RMSprop.general_rule, {"lr": 0.1, "beta": 0.9, "eps": 1e-8, "momentum": 0.5, "centered": True}),
-    (optim.Adam.rule, {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "step": 3}),
-    (optim.Adam.amsgrad_rule, {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "step": 3}),
-]
-
-
-def every_operation(w, grad, velocity, *, lr, power):
-    """Whatever a rule may be written with."""
-    small = (abs(grad) < 0.5) & (grad != 0) | (velocity >= 1.5)
-    v = where(small, -velocity, velocity**2) + where(~(grad == 0), 2 / (velocity + 3), +1.0)
-    v = maximum(minimum(v, 4), -4) - sign(grad) * exp(-abs(v)) / sqrt(1 + v * v) + 2.0**power - (3 - v) ** 3
-    return w - lr * v, v
-
-
-def buffers_of(rule):
-    return rule.__code__.co_varnames[2 : rule.__code__.co_argcount]
-
-
-def arrays_for(rule, size, dtype):
-    values = [RNG.standard_normal(size).astype(dtype) for _ in range(2)]
-    return values + [RNG.random(size).astype(dtype) for _ in buffers_of(rule)]
 
 
 def updated(rule, arrays, hyper):
@@ -102,7 +75,7 @@ def test_in_the_loop_are_no_powers_no_literals_and_few_divisions(rule, hyper):
 
 
 def test_the_source_of_adam_reads_as_the_textbook():
-    adam = traced(*RULES[5])
+    adam = traced(*in_step(3, "Adam"))
     assert numbers_source(adam).startswith("def numbers(lr, beta1, beta2, eps, step):")
     assert "beta2 ** step" in numbers_source(adam)
     assert "velocity[i] = " in loop_source(adam)
@@ -119,36 +92,8 @@ def test_what_is_written_twice_is_computed_once_and_what_nobody_needs_never():
     assert [line.op for line in traced(rule, {"lr": 0.1}).body] == ["multiply", "subtract", "subtract"]
 
 
-def swapping(w, grad, a, b, *, lr):
-    """Each buffer becomes the other, and the weight what neither was."""
-    return lr * w, b, a
-
-
-def twice(w, grad, a, b, *, lr):
-    """Two buffers become the same; one of them is needed after the other has been computed."""
-    new = a + lr * grad
-    return w - new * a * b, new, new
-
-
-def as_they_were(w, grad, a, b, *, lr):
-    return w, a, where(grad > 0, b, a)
-
-
-def choosing(w, grad, a, b, *, lr):
-    """The array that is written over is an operand of where, each in turn."""
-    return where(grad > lr, grad, w), where(a > b, a, grad), where(b > w, grad * b, b)
-
-
-def number_conditions(w, grad, a, b, *, lr):
-    return where(lr > 0.05, w - grad, w), where(grad * 0, a, b), where(True, a, b)
-
-
-def powers(w, grad, a, b, *, lr):
-    return w - lr * grad**2.0, abs(a) ** 0.5, (b + 9) ** -1
-
-
 @pytest.mark.parametrize("engine", ["array code", pytest.param("compiled", marks=NUMBA)])
-@pytest.mark.parametrize("rule", [swapping, twice, as_they_were, choosing, number_conditions, powers])
+@pytest.mark.parametrize("rule", MOVING)
 def test_rules_that_move_arrays_about(rule, engine, monkeypatch):
     monkeypatch.setenv("TINYNET_NUMBA", str(int(engine == "compiled")))
     arrays = arrays_for(rule, 5000, "float32")
@@ -204,9 +149,9 @@ def test_what_cannot_be_traced_runs_as_array_code(folder):
 def test_loops_are_kept_on_disk_one_for_each_rule_and_option(folder):
     arrays = arrays_for(optim.Momentum.rule, 5000, "float32")
     for lr in (0.1, 0.2, 3):  # a number may change
-        updated(optim.Momentum.rule, arrays, {**RULES[1][1], "lr": lr})
+        updated(optim.Momentum.rule, arrays, {**in_step(3, "Momentum")[1], "lr": lr})
     assert len(list(folder.glob("*.py"))) == 1
-    updated(optim.Momentum.rule, arrays, {**RULES[1][1], "nesterov": True})
+    updated(optim.Momentum.rule, arrays, {**in_step(3, "Momentum")[1], "nesterov": True})
     assert len(list(folder.glob("*.py"))) == 2
     assert list((folder / "__pycache__").glob("*.nbc"))
     assert not list(folder.glob("*.part"))
@@ -214,7 +159,7 @@ def test_loops_are_kept_on_disk_one_for_each_rule_and_option(folder):
 
 @NUMBA
 def test_a_changed_file_in_the_cache_is_not_believed(folder):
-    rule, hyper = RULES[0]
+    rule, hyper = in_step(3, "SGD")
     arrays = arrays_for(rule, 5000, "float32")
     expected = updated(rule, arrays, hyper)
     (file,) = folder.glob("*.py")
@@ -227,7 +172,7 @@ def test_a_changed_file_in_the_cache_is_not_believed(folder):
 def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path, monkeypatch, folder):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "kernels"))
-    rule, hyper = RULES[5]
+    rule, hyper = in_step(3, "Adam")
     arrays = arrays_for(rule, 5000, "float32")
     fast = updated(rule, arrays, hyper)
     monkeypatch.setenv("TINYNET_NUMBA", "0")

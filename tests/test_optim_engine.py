@@ -1,18 +1,16 @@
 """What a step does besides its rule: one call for many arrays whatever happens to them, clipping on the way, checks."""
 
 import copy
-import inspect
 import math
 
 import numpy as np
 import pytest
+from update_rules import CLASSES, ELEMENTWISE
 
 import tinynet as tn
 from tinynet import optim
 from tinynet.kernels import compiled
 
-CLASSES = {n: c for n, c in vars(optim).items() if inspect.isclass(c) and issubclass(c, optim.Optimizer)}
-ELEMENTWISE = [n for n, c in CLASSES.items() if n != "Optimizer" and c.elementwise and not c.needs_closure]
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
 ENGINES = [pytest.param("0", id="array-code"), pytest.param("1", id="compiled", marks=NUMBA)]
 SHAPES = [(70, 80), (80,), (3, 5), (), (0, 4)]  # together worth a compiled loop, and most alone not

@@ -41,7 +41,7 @@ def loop_source(rule: Trace) -> str:
     A row of ``table`` is one parameter: its size, the row of ``values`` with its numbers, then the addresses of the
     weight, the gradient and each buffer. ``part`` of ``parts`` takes its share of every array.
     """
-    loaded = [f"{name}_i = {name}[i]" for name in rule.arrays]
+    loaded = [f"{name}_i = {name}[i]" for name in _read(rule)]
     body = [f"{line.name} = {PYTHON[line.op].format(*line.operands)}" for line in rule.body]
     stored = [f"{name}[i] = {result}" for name, result in rule.results.items() if result != f"{name}_i"]
     return "\n".join(
@@ -62,6 +62,12 @@ def loop_source(rule: Trace) -> str:
             "",
         ]
     )
+
+
+def _read(rule: Trace) -> list[str]:
+    """The arrays whose elements as they were are needed at all."""
+    needed = {x for line in rule.body for x in line.operands}
+    return [name for name in rule.arrays if f"{name}_i" in needed]
 
 
 def array_source(rule: Trace) -> tuple[str, list[str]]:
@@ -111,12 +117,12 @@ def _calls(op: str, operands: list[str], out: str) -> list[str]:
 
 
 def c_source(rule: Trace, real: str) -> str:
-    """The lines of a C loop, or of a CUDA kernel, over variables with the arrays' names; ``real`` is float or double."""
+    """The lines of a C loop, or of a CUDA kernel, over variables called ``w_``, ...; ``real`` is float or double."""
     suffix = "f" if real == "float" else ""
-    loaded = [f"{real} {name}_i = {name};" for name in rule.arrays]
+    loaded = [f"{real} {name}_i = {name}_;" for name in _read(rule)]
     body = [
         f"{'int' if line.op in CONDITIONS else real} {line.name} = {C[line.op].format(*line.operands, f=suffix)};"
         for line in rule.body
     ]
-    stored = [f"{name} = {result};" for name, result in rule.results.items() if result != f"{name}_i"]
+    stored = [f"{name}_ = {result};" for name, result in rule.results.items() if result != f"{name}_i"]
     return "\n".join([*loaded, *body, *stored])

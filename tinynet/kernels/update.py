@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import compiled, source
+from . import compiled, gpu, source
 from .trace import Trace, Untraceable, trace
 
 PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
@@ -87,6 +87,13 @@ class Update:
                 rest = [a[: part.stop - part.start] for a in temporaries]
                 self._in_place(*[a[part] for a in arrays], *scalars[one], *rest)
 
+    def alone(self, arrays: tuple, hyper: dict[str, Any]) -> None:
+        """One parameter whose arrays no loop on a CPU can take: in a GPU kernel, or as the rule is written."""
+        if self.trace is not None and not isinstance(arrays[0], np.ndarray) and gpu.takes(arrays):
+            gpu.run(self.trace, arrays, self.numbers(hyper))
+        else:
+            self.as_written(arrays, hyper)
+
     def as_written(self, arrays: tuple, hyper: dict[str, Any]) -> None:
         """The rule itself, for arrays of any kind and layout, all of one shape and on one device."""
         if self.elementwise and all(isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays):
@@ -117,7 +124,7 @@ def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: di
     made = update_for(rule, tuple(buffers), hyper)
     arrays = (w, grad, *buffers.values())
     if made.trace is None or not alike(arrays):
-        made.as_written(arrays, hyper)
+        made.alone(arrays, hyper)
         return
     flat, numbers, loop = tuple(a.reshape(-1) for a in arrays), made.numbers(hyper), made.loop(w.size, w.dtype)
     if loop is None:

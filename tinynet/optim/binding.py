@@ -193,7 +193,7 @@ class Binding:
         if due.dtype is None or update.trace is None:
             arrays = [(slot.data, grad, *slot.buffers) for slot, grad in zip(due.slots, due.grads, strict=True)]
             jobs = [(one, at[count]) for one, count in zip(arrays, due.counts, strict=True)]
-            return [functools.partial(update.as_written, *job) for job in jobs]
+            return [functools.partial(update.alone, *job) for job in jobs]
         grads = [g.ravel() if g.flags.carray else g.flatten() for g in due.grads]
         numbers = {count: update.numbers(values) for count, values in at.items()}
         loop = self._loops.get((update, due.dtype)) or update.loop(sum([s.data.size for s in due.slots]), due.dtype)
