@@ -26,6 +26,7 @@ for reduction in REDUCTIONS:
     sample(REGRESSION, x(0, 2), x(0, 2, seed=1), reduction=reduction)
     sample("smooth_l1_loss", x(5), x(5, seed=1), beta=0.3, reduction=reduction)
     sample("huber_loss", x(5), x(5, seed=1), 0.3, reduction=reduction)
+sample(REGRESSION, 3 * x(8), x(8, seed=1))  # far off, on either side
 sample(REGRESSION, x(3), whole(3))
 sample(REGRESSION, x(), 0.5)
 sample("smooth_l1_loss", x(2, 2), x(2, 2, seed=1), 0.0)
