@@ -115,17 +115,23 @@ INTRO = """
 """
 
 
+def counted(number: int, word: str) -> str:
+    """``3 seeds``, ``1 seed``."""
+    return f"{number} {word}" + "s" * (number != 1)
+
+
 def mnist_parts(args: argparse.Namespace, result: Comparison, steps: int) -> list[str]:
     """What the page says about MNIST."""
-    images, seeds = min(args.limit or 60_000, 60_000), len(args.seeds)
+    images = min(args.limit or 60_000, 60_000)
     return [
         heading("On MNIST"),
         paragraph(f"""
-            A network of 784, 100 and 10 units is trained for {args.epochs} epoch(s) of {images:,} images, {steps}
-            steps of {args.batch_size} images each. For each of {seeds} seed(s), every run starts from the same
-            weights and sees the same mini-batches in the same order. Only the update rule and its learning rate
-            differ. A learning rate that suits one rule ruins another, so each is tried at several, and compared at
-            the one with the lowest training loss; the test images judge the result, but choose nothing.
+            A network of 784, 100 and 10 units is trained for {counted(args.epochs, "epoch")} of {images:,} images, in
+            {steps} steps of {args.batch_size} images each, with {counted(len(args.seeds), "seed")}. All runs of a
+            seed start from the same weights and see the same mini-batches in the same order; only the update rule and
+            its learning rate differ. A learning rate that suits one rule ruins another, so each is tried at several,
+            and compared at the one with the lowest training loss; the test images judge the result, but choose
+            nothing.
         """),
         table(result.table()),
         paragraph("""
@@ -140,9 +146,10 @@ def mnist_parts(args: argparse.Namespace, result: Comparison, steps: int) -> lis
             Above: how training goes at the best rate of each. The loss axis is logarithmic, so that a constant pace
             is a straight line; the bands reach from the lowest seed to the highest, and where two bands overlap the
             difference may be luck. Below: what the learning rate does. A wide, flat bottom means that the rate hardly
-            matters, a narrow one that it must be tuned. Curves end where training diverges; a cross in the strip
-            above marks each rate at which it did. A best rate at the edge of the sweep is marked * in the table,
-            since a better one may lie beyond.
+            matters, a narrow one that it must be tuned. A loss of 2.3, the logarithm of 10, is that of guessing: at
+            such a rate nothing was learned. A line ends where training diverges; a cross in a strip above marks each
+            rate at which it did. A best rate at the edge of the sweep is marked * in the table, since a better one
+            may lie beyond.
         """),
         heading("The way of the weights"),
         paragraph("""
@@ -188,14 +195,15 @@ def surface_parts(out: Path, race) -> list[str]:
             says: plain descent gains a factor (25 - 1) / (25 + 1) a step at best; momentum sqrt(beta), if the rate is
             right, which is best at beta = ((5 - 1) / (5 + 1))**2 = 0.44 here. The usual 0.9 would suit a condition
             number of 1,400 and is slower than no momentum at all on this mild bowl. RMSprop's steps keep their length
-            near the minimum, so that at a constant rate it circles around it and never comes to rest: rates are
-            lowered in the end for that reason.
+            near the minimum, so that at a constant rate it jumps to and fro around it and never comes to rest: rates
+            are lowered in the end for that reason.
         """),
         heading("On curved surfaces"),
         picture(out / "rosenbrock.png", "Paths in Rosenbrock's curved valley, and the value against the step"),
         paragraph("""
             Rosenbrock's valley is steep at the sides, almost flat along its floor, and bends. Each optimizer has the
-            one of seven rates at which it ends lowest. All find the floor at once; following it is the difficulty.
+            one of seven rates at which it is lowest over the second half of its way. All find the floor at once;
+            following it is the difficulty.
         """),
         picture(out / "beale.png", "Paths over Beale's function, and the value against the step"),
         paragraph("""

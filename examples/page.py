@@ -7,7 +7,7 @@ from pathlib import Path
 TYPES = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml"}
 STYLE = """
 :root { color-scheme: light dark }
-body { font: 1rem/1.55 system-ui, sans-serif; max-width: 64rem; margin: 0 auto; padding: 1rem }
+body { font: 1rem/1.55 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1rem }
 h1 { font-size: 1.6rem; line-height: 1.25 } h2 { font-size: 1.25rem; margin-top: 2.5rem }
 p { max-width: 46rem } code { font-size: .9em }
 figure, .table { margin: 1rem 0; overflow-x: auto }
@@ -15,6 +15,7 @@ figure { background: #fff; border: 1px solid #8886; border-radius: .5rem }
 figure img { display: block; width: 100%; min-width: 42rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid #8886; white-space: nowrap }
+th, td { font-size: .95rem }
 th:first-child, td:first-child { text-align: left }
 .table p, small { font-size: .85rem; opacity: .8 }
 summary { cursor: pointer }

@@ -13,7 +13,7 @@ from tinynet import optim
 from tinynet.backend import random_state
 from tinynet.compare import Comparison, Run, Target, compare_optimizers
 from tinynet.compare.run import smoothed
-from tinynet.compare.start import LRS, exploded
+from tinynet.compare.start import LRS, Start, exploded
 
 RULES = {"SGD": optim.SGD, "Adam": lambda params, lr: optim.Adam(params, lr=lr, beta2=0.99)}
 POINTS = tn.datasets.TwoMoons(60)
@@ -95,9 +95,62 @@ def test_one_model_made_again_and_again():
     assert [run.losses for run in shared.runs] == [run.losses for run in fresh.runs]
 
 
+def test_the_draws_of_training_do_not_depend_on_what_making_the_model_drew():
+    """A make_model that draws more whenever it is called; the noise of every forward comes from the same stream."""
+    calls = []
+
+    class Noisy(tn.Sequential):
+        def forward(self, x):
+            return super().forward(x + tn.randn(*x.shape))
+
+    def make_noisy():
+        calls.append(tn.randn(len(calls)))
+        return Noisy(L.Linear(2, 2))
+
+    sgd, again = compare({"SGD": optim.SGD, "again": optim.SGD}, make_model=make_noisy).runs
+    assert sgd.losses == again.losses
+
+
+def test_a_loader_is_shuffled_by_the_seed_of_the_run(watched):
+    loader = tn.data.DataLoader(POINTS, 20, shuffle=True, drop_last=True, seed=3)
+    for seed, seen in zip((0, 1), watched(train=loader, rules={"SGD": optim.SGD}, seeds=(0, 1)), strict=True):
+        for (_, x, _), (expected, _) in zip(seen, tn.data.DataLoader(POINTS, 20, shuffle=True, seed=seed), strict=True):
+            np.testing.assert_array_equal(x, expected.data)
+
+
 def test_sizes_that_the_first_batch_tells():
     lazy = compare(make_model=lambda: tn.Sequential(L.Linear(None, 8), L.Tanh(), L.Linear(None, 2)))
     assert len({run.losses[0] for run in lazy.runs}) == 1
+    normed = Start("test", lambda: tn.Sequential(L.Linear(None, 8), L.BatchNorm1d(8)), POINTS, 20, seed=0)
+    assert not normed.weights["1.running_mean"].data.any()  # the batch that told the sizes has left no other trace
+
+
+def test_seconds_are_those_of_training(monkeypatch):
+    """A clock that a step moves by 1 and a look at the validation data by 100."""
+    now = [0.0]
+    monkeypatch.setattr("tinynet.compare.optimizers.time.perf_counter", lambda: now[0])
+
+    def tick(value, by):
+        now[0] += by
+        return value
+
+    def slow_loss(outputs, targets):
+        return tick(F.cross_entropy(outputs, targets), 1.0 if outputs.requires_grad else 100.0)
+
+    result = compare(loss=slow_loss, validation=POINTS, evaluate_every=2, epochs=2)
+    for run in result.runs:
+        assert run.seconds == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+def test_every_optimizer_warms_up_before_the_first_run():
+    """What compiling costs is not counted in a run's time, and what is no optimizer is found before anything is trained."""
+    called = []
+
+    def watching(label):
+        return lambda params, lr: called.append(label) or optim.SGD(params, lr=lr)
+
+    compare({"a": watching("a"), "b": watching("b")}, lrs=[0.1, 0.2])
+    assert called == ["a", "b", "a", "a", "b", "b"]
 
 
 def test_two_comparisons_are_equal():

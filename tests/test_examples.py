@@ -129,7 +129,7 @@ def test_compare_optimizers_starts_them_all_alike(laboratory, no_matplotlib, tmp
         assert all(len(run.losses) == 12 for run in runs)
 
     head, *rows, note = capsys.readouterr().out.splitlines()
-    titles = "optimizer lr train loss val loss val accuracy steps to loss 0.2 steps to val_accuracy 0.95 seconds"
+    titles = "optimizer lr train loss val loss val accuracy steps to loss 0.2 steps to accuracy 0.95 seconds"
     assert " ".join(head.split()) == titles
     assert len({len(line) for line in (head, *rows[:4])}) == 1
     assert rows[:4] == str(result.table()).splitlines()[1:5]

@@ -101,7 +101,7 @@ class Comparison:
             form = ".4f" if falls(name) else ".2%" if name == "val_accuracy" else ".4g"
             columns[name.replace("_", " ")] = lambda r, n=name, f=form: with_spread(r[n], r[f"{n}_spread"], f)  # type: ignore[misc]
         for target in self.targets:
-            columns[f"steps to {target}"] = lambda r, t=target: _time_to(r, t)  # type: ignore[misc]
+            columns[f"steps to {str(target).removeprefix('val_').replace('_', ' ')}"] = lambda r, t=target: _time_to(r, t)  # type: ignore[misc]
         columns["seconds"] = lambda r: f"{r['seconds']:.2f}"
         return Table(rows, columns, self._notes(rows, sweep))
 
