@@ -32,7 +32,7 @@ LENGTH = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 SIGN = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
 RATES = {
     "SGD": GRADIENT, "Momentum": GRADIENT, "RMSprop": LENGTH, "Adam": LENGTH, "AdamW": LENGTH, "Adagrad": LENGTH,
-    "Adamax": LENGTH, "NAdam": LENGTH, "RAdam": LENGTH, "Lion": SIGN,
+    "Adadelta": GRADIENT, "Adamax": LENGTH, "NAdam": LENGTH, "RAdam": LENGTH, "Lion": SIGN,
 }  # fmt: skip
 TEXTBOOK = ("SGD", "Momentum", "RMSprop", "Adam")
 TARGETS = (0.2, {"accuracy": 0.95})  # a training loss, and a share of the test images

@@ -244,6 +244,13 @@ def test_an_optimizer_that_wants_a_closure():
     assert closing.losses == sgd.losses
 
 
+def test_lbfgs_on_whole_batches():
+    result = compare({"SGD": optim.SGD, "LBFGS": optim.LBFGS}, batch_size=60, epochs=10, lrs=0.5)
+    sgd, lbfgs = result.runs
+    assert lbfgs.losses[0] == sgd.losses[0]
+    assert lbfgs.losses[-1] < sgd.losses[-1] / 2
+
+
 # ------------------------------------------------------------------------------------------------------- divergence
 
 

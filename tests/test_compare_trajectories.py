@@ -141,6 +141,11 @@ def test_what_the_textbook_draws():
     assert abs(y["RMSprop"][12]) < 0.05 < abs(x["RMSprop"][12])
 
 
+def test_lbfgs_needs_few_steps():
+    found = trajectories(surfaces.oblong_bowl, {"LBFGS": lambda p: optim.LBFGS(p, lr=1.0, max_iter=1)}, steps=20)
+    assert found.values["LBFGS"][-1] < 1e-9
+
+
 def test_a_path_that_diverges_ends_there():
     found = trajectories(surfaces.oblong_bowl, {"SGD": lambda p: optim.SGD(p, lr=10.0)}, steps=100)
     (step,) = found.diverged.values()

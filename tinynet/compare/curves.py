@@ -18,7 +18,7 @@ def comparison_picture(figure: Any, comparison: Any, best: dict[str, float | Non
     metric = shown_metric(comparison.metrics)
     swept = any(len(comparison.lrs(label)) > 1 for label in comparison.labels)
     columns = 2 if metric else 1
-    figure.set_size_inches(4.4 * columns + 2.4, 7.6 if swept else 4.0)
+    figure.set_size_inches(4.4 * columns + 2.4, 7.8 if swept else 4.0)
     upper, *lower = figure.subfigures(1 + swept, 1, squeeze=False)[:, 0]
     seeds = len({run.seed for run in comparison.runs})
     band = f"; bands: lowest to highest of {seeds} seeds" if seeds > 1 else ""
@@ -95,8 +95,8 @@ def banded(axes: Any, x: Any, values: np.ndarray, number: int, **marks: Any) -> 
 
 def sensitivity(figure: Any, comparison: Any, names: list[str]) -> None:
     """For each name the number at a run's end against its rate; above it a strip with a cross where one diverged."""
-    failed = any(run.diverged for run in comparison.runs)
-    ratios = (0.12 + 0.07 * len(comparison.labels), 2.0) if failed else (1.0,)
+    failed = [label for label in comparison.labels if any(run.diverged for run in comparison.runs if run.label == label)]
+    ratios = (0.1 + 0.11 * len(failed), 2.0) if failed else (1.0,)
     grid = figure.subplots(len(ratios), len(names), squeeze=False, sharex=True, height_ratios=ratios)
     for column, name in enumerate(names):
         axes = grid[-1, column]
@@ -110,16 +110,17 @@ def sensitivity(figure: Any, comparison: Any, names: list[str]) -> None:
                 if any(len(values) > 1 for _, values in points):
                     axes.fill_between(x, *band, color=look(i)["color"], alpha=BAND, linewidth=0)
                 axes.plot(x, [np.mean(v) for _, v in points], **look(i), marker=marker(i), markersize=5, label=label)
-            if failed:
+            if label in failed:
                 lrs = [run.lr for run in comparison.runs if run.label == label and run.diverged]
-                grid[0, column].plot(lrs, [-i] * len(lrs), "x", color=look(i)["color"], markersize=6, markeredgewidth=1.8)
+                row = [-failed.index(label)] * len(lrs)
+                grid[0, column].plot(lrs, row, "x", color=look(i)["color"], markersize=6, markeredgewidth=1.8)
         plain_log(axes.xaxis)
         if falls(name):
             plain_log(axes.yaxis)
         title = training_title(comparison.window, "last") if name == "loss" else metric_title(name)
         label_axes(axes, "learning rate", title, whole=False)
         if failed:
-            strip(grid[0, column], len(comparison.labels))
+            strip(grid[0, column], failed)
     figure.legend(*grid[-1, 0].get_legend_handles_labels(), loc="outside right center", frameon=False)
 
 
@@ -147,10 +148,11 @@ def finished(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if not run.diverged]
 
 
-def strip(axes: Any, rows: int) -> None:
-    """The place for the crosses: a row for each optimizer, no numbers."""
-    axes.set(ylim=(0.3 - rows, 0.7), yticks=[])
-    axes.set_ylabel("diverged", rotation=0, ha="right", va="center")
-    axes.tick_params(bottom=False, labelbottom=False)
+def strip(axes: Any, labels: list[str]) -> None:
+    """The place for the crosses: a row for each optimizer that diverged anywhere, with its name."""
+    axes.set(ylim=(0.4 - len(labels), 0.6))
+    axes.set_yticks([-i for i in range(len(labels))], labels, fontsize="small")
+    axes.set_title("diverged", fontsize="small", loc="left")
+    axes.tick_params(bottom=False, labelbottom=False, left=False)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right", "bottom"]].set_visible(False)

@@ -28,8 +28,8 @@ def look(number: int) -> dict[str, str]:
 
 
 def marker(number: int) -> str:
-    """The marker of the line with this number."""
-    return MARKERS[number % len(MARKERS)]
+    """The marker of the line with this number: another than that of the last line in the same colour."""
+    return MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
 
 
 def new_figure(width: float = 6.4, height: float = 4.8) -> Any:

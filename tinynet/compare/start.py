@@ -82,7 +82,7 @@ class Start:
 class Stepper:
     """One training step: forward, loss, backward and update; ``step(inputs, targets)`` returns the batch's loss, not read.
 
-    An optimizer whose ``step`` needs a closure (LBFGS) is given one; the loss is that of its first evaluation.
+    An optimizer whose ``step`` takes a closure (LBFGS) is given one; the loss is that of its first evaluation.
     """
 
     def __init__(self, forward: Callable[..., Any], optimizer: Any, loss: Callable[..., Any]):
@@ -108,9 +108,8 @@ class Stepper:
 
 
 def wants_closure(optimizer: Any) -> bool:
-    """Whether ``optimizer.step`` cannot be called without the function that computes the loss."""
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    return closure is not None and closure.default is closure.empty
+    """Whether ``optimizer.step`` takes the function that computes the loss, to call it as often as it likes."""
+    return "closure" in inspect.signature(optimizer.step).parameters
 
 
 def exploded(loss: float, first: float, factor: float = EXPLODED) -> bool:
