@@ -3,7 +3,7 @@
 import numpy as np
 from sampling import kink, positive, sample, x
 
-for shape in [(4, 3), (2, 3, 2), (2, 3, 2, 2), (2, 2, 17), (0, 3, 2), (1, 2, 3)]:
+for shape in [(4, 3), (2, 3, 2), (2, 3, 2, 2), (2, 1, 17), (0, 3, 2), (1, 2, 3)]:
     channels = shape[1]
     affine = x(channels, seed=1), x(channels, seed=2)
     running = [0.5, -1.25, 2.0][:channels], [1.5, 0.25, 2.0][:channels]

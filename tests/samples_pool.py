@@ -42,7 +42,7 @@ for shape, sizes in [
 for shape, linear in [
     ((2, 2, 5), "linear"),
     ((1, 2, 3, 4), "bilinear"),
-    ((1, 1, 2, 3, 2), "trilinear"),
+    ((1, 1, 2, 2, 2), "trilinear"),
     ((0, 2, 3), "linear"),
 ]:
     for size in (1, 3, 7):
