@@ -380,6 +380,28 @@ def test_a_closure_that_fails_changes_nothing(search, fails_at):
     assert after == state
 
 
+def test_a_gradient_that_is_not_finite_changes_nothing():
+    p, calls = tn.Parameter([1.0, 2.0]), []
+    optimizer = optim.LBFGS([("w", p)], check_finite=True)
+
+    def closure():
+        calls.append(0)
+        p.grad = [1.0, 0.5 if len(calls) < 3 else np.inf]
+        return 1.0 / len(calls)
+
+    with pytest.raises(
+        ValueError, match="LBFGS: the gradient of parameter 'w' has 1 elements of 2 that are NaN or infinite"
+    ):
+        optimizer.step(closure)
+    assert len(calls) == 3
+    assert p.tolist() == [1.0, 2.0]
+
+
+def test_clipping_is_refused():
+    with pytest.raises(ValueError, match=r"LBFGS: clip_norm is 1\.0, expected None"):
+        optim.LBFGS([tn.Parameter([1.0])], clip_norm=1.0)
+
+
 def test_wrong_closures():
     p = tn.Parameter([1.0])
     optimizer = optim.LBFGS([p])

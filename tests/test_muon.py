@@ -126,6 +126,20 @@ def test_wrong_arguments(arguments, message):
         optim.Muon([tn.Parameter(np.ones((2, 2)))], **arguments)
 
 
+def test_clipping_changes_what_is_averaged():
+    """The step itself does not depend on the gradient's size; the average with the gradient before does."""
+    w, (first, second, *_) = data((3, 4))
+    p, q = tn.Parameter(w), tn.Parameter(w)
+    clipped, by_hand = optim.Muon([p], clip_norm=1.0), optim.Muon([q])
+    for g in (first, second):
+        p.grad, q.grad = g, g
+        optim.clip_grad_norm([q], 1.0)
+        clipped.step()
+        by_hand.step()
+    np.testing.assert_allclose(p.data, q.data, rtol=1e-12)
+    np.testing.assert_array_equal(p.grad.data, second)
+
+
 def test_two_optimizers_share_a_model_and_resume(tmp_path):
     def start():
         tn.manual_seed(0)

@@ -318,6 +318,26 @@ def test_compiled_loop_computes_the_formula(name, variant, dtype):
         # a constant gradient: both averages corrected are the gradient and its square, every step is lr
         (lambda p: optim.Adam([p], lr=0.125, eps=0.0), [0.875, 0.75]),
         (lambda p: optim.Adam([p], lr=0.125, eps=2.0), [1 - 0.125 / 2, 1 - 0.125]),  # eps beside the root, not in it
+        # a quarter of lr weight_decay off the weight, and a step of lr; the gradient's averages see nothing of it
+        (lambda p: optim.AdamW([p], lr=0.125, eps=0.0, weight_decay=2.0), [0.625, 0.625 * 0.75 - 0.125]),
+        # the sum of squares 4, then 8
+        (lambda p: optim.Adagrad([p], lr=0.5, eps=0.0), [0.5, 0.5 - 1 / 8**0.5]),
+        (
+            lambda p: optim.Adagrad([p], lr=0.5, eps=0.0, lr_decay=1.0, initial_accumulator_value=12.0),
+            [0.75, 0.75 - 0.5 / 20**0.5],
+        ),
+        # squared_grad 1, squared_delta 0: sqrt(1 / 2) * 2; then 1.75 and 0.25 * 2: sqrt(1.5 / 2.75) * 2
+        (lambda p: optim.Adadelta([p], rho=0.75, eps=1.0), [1 - 2**0.5, 1 - 2**0.5 - 2 * (1.5 / 2.75) ** 0.5]),
+        # the average corrected is 2, the largest 2
+        (lambda p: optim.Adamax([p], lr=0.125, eps=0.0), [0.875, 0.75]),
+        # mu is beta1 without end, the product 0.5, then 0.25: 2 (1 - 0.5) / 0.5 + 1 * 0.5 / 0.75 over 2
+        (lambda p: optim.NAdam([p], lr=0.75, beta1=0.5, eps=0.0, momentum_decay=1e6), [1 - 0.75 - 0.75 / 3]),
+        # momentum alone at first; with beta2 = 0.5 rho is never above 3
+        (lambda p: optim.RAdam([p], lr=0.125), [0.75, 0.5]),
+        (lambda p: optim.RAdam([p], lr=0.125, beta2=0.5), [1 - 0.25 * t for t in range(1, 40)]),
+        # a sign, and a quarter of the weight
+        (lambda p: optim.Lion([p], lr=0.125), [0.875, 0.75]),
+        (lambda p: optim.Lion([p], lr=0.125, weight_decay=2.0, maximize=True), [0.875, 0.78125]),
     ],
 )
 def test_golden_steps(make, weights):

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..backend import array_module, device_of, is_array, to_device
 from .binding import Buffers
+from .clip import check_finite
 from .linesearch import Trial, strong_wolfe
 from .optimizer import Optimizer
 
@@ -67,8 +68,8 @@ class Memory:
 class Walk:
     """The steps of one call: the parameters as one vector, what the closure says of it, and where it goes from there."""
 
-    def __init__(self, group: dict[str, Any], names: list[str], closure: Callable[[], Any]):
-        self.group, self.params, self.closure = group, group["params"], closure
+    def __init__(self, group: dict[str, Any], names: list[str], closure: Callable[[], Any], finite: bool):
+        self.group, self.params, self.names, self.closure, self.finite = group, group["params"], names, closure, finite
         for name, p in zip(names, self.params, strict=True):
             if not is_array(p.data):  # arithmetic on an array without axes gives a NumPy scalar
                 p.data = np.asarray(p.data)
@@ -102,6 +103,9 @@ class Walk:
         if self.looks == 0:
             self.first = value
         self.looks += 1
+        if self.finite:
+            moving = zip(self.names, self.params, strict=True)
+            check_finite("LBFGS", [(name, p.grad.data) for name, p in moving if not self._stays(p)])
         sign, decay = -1 if self.group["maximize"] else 1, self.group["weight_decay"]
         loss, grads = sign * float(value), []
         for p in self.params:
@@ -172,7 +176,8 @@ class LBFGS(Optimizer):
     where neither the weights nor the loss change by ``tolerance_change``. Model.fit hands it a closure.
 
     All parameters make one vector: they are one group, of one dtype and device. Parameters without a gradient, or frozen,
-    stay as they are. A closure that raises leaves the weights as they were.
+    stay as they are. A closure that raises leaves the weights as they were. ``check_finite`` looks at every gradient;
+    ``clip_norm`` is refused, as a clipped gradient says nothing of how the loss curves.
 
     Differences: as in PyTorch, whose defaults these are, a pair with y s <= 1e-10 is left out. ``weight_decay`` (added to
     the gradient, and weight_decay / 2 ||w||^2 to the loss that is searched) and ``maximize`` are ours.
@@ -209,6 +214,10 @@ class LBFGS(Optimizer):
 
     def check_hyper(self, entries: dict[str, Any]) -> dict[str, Any]:
         """The hyper-parameters; ValueError for one that is not valid."""
+        if self.clip_norm is not None:
+            raise ValueError(
+                f"LBFGS: clip_norm is {self.clip_norm!r}, expected None: it needs the very gradient of the loss"
+            )
         entries = super().check_hyper(entries)
         for name in ("max_iter", "max_eval", "history_size"):
             if isinstance(entries.get(name), float):
@@ -239,7 +248,7 @@ class LBFGS(Optimizer):
             )
         (group,) = self.param_groups
         self.check_hyper(group)
-        walk = Walk(group, [self._names[p] for p in group["params"]], closure)
+        walk = Walk(group, [self._names[p] for p in group["params"]], closure, self.check_finite)
         memory = self._kept(walk.start)
         try:
             walk.go(memory)
