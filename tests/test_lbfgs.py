@@ -1,6 +1,7 @@
 """L-BFGS: its direction beside the matrix formula, its line search, known minima, state, and every wrong argument."""
 
 import copy
+import importlib
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_a_pair_along_which_the_loss_does_not_curve_upwards_is_left_out():
 
 
 def place(f, slope, t):
-    return Trial(t, f(t), slope(t), None)
+    return Trial(t, float(f(t)), float(slope(t)), None)
 
 
 LINES = {
@@ -113,6 +114,10 @@ LINES = {
         lambda t: (t + 0.004) ** 5 - 2 * (t + 0.004) ** 4,
         lambda t: 5 * (t + 0.004) ** 4 - 8 * (t + 0.004) ** 3,
     ),
+    "wall": (lambda t: 50 * max(0.0, t - 1) ** 4 - t, lambda t: 200 * max(0.0, t - 1) ** 3 - 1),
+    "steep": (lambda t: np.exp(8 * t) / 8 - 30 * t, lambda t: np.exp(8 * t) - 30),
+    "almost a corner": (lambda t: np.sqrt((t - 3) ** 2 + 1e-4), lambda t: (t - 3) / np.sqrt((t - 3) ** 2 + 1e-4)),
+    "ripples": (lambda t: (t - 3) ** 2 / 4 + np.cos(9 * t) / 5, lambda t: (t - 3) / 2 - 9 * np.sin(9 * t) / 5),
     "waves": (lambda t: np.cos(3 * t) / 3 - t + 0.1 * t**2, lambda t: -np.sin(3 * t) - 1 + 0.2 * t),
 }
 
@@ -129,7 +134,8 @@ def test_what_the_search_finds_fulfils_the_strong_wolfe_conditions(line, first):
 
     start = place(f, slope, 0.0)
     assert start.slope < 0
-    found = strong_wolfe(evaluate, start, first, most=40, shortest=0.0)
+    with np.errstate(over="ignore"):  # exp(8000)
+        found = strong_wolfe(evaluate, start, first, most=40, shortest=0.0)
     assert found.loss <= start.loss + 1e-4 * found.t * start.slope
     assert abs(found.slope) <= 0.9 * abs(start.slope)
     assert found.t in looks
@@ -148,6 +154,28 @@ def test_a_search_that_may_not_look_any_further_takes_the_best():
     assert strong_wolfe(lambda t: place(f, slope, t), place(f, slope, 0.0), 1e3, 0, 0.0).t == 0.0  # nowhere is better
 
 
+def test_a_place_that_is_higher_than_the_one_before_ends_the_way_ahead():
+    """Though it is low enough, and still falls steeply: the minimum lies between the two."""
+    places, looks = iter([(-10.0, -5.0), (-9.0, -5.0), (-11.0, 0.0)]), []
+
+    def evaluate(t):
+        looks.append(t)
+        return Trial(t, *next(places), None)
+
+    found = strong_wolfe(evaluate, Trial(0.0, 0.0, -1.0, None), 1.0, most=9, shortest=0.0)
+    assert looks[0] < found.t == looks[2] < looks[1]
+
+
+def test_a_corner_is_narrowed_down_only_so_far():
+    """Its slope is 1 in size everywhere, and never small enough."""
+
+    def corner(t):
+        return place(lambda t: abs(t - np.pi), lambda t: np.sign(t - np.pi), t)
+
+    found = strong_wolfe(corner, corner(0.0), 1.0, most=60, shortest=1e-3)
+    assert 1e-7 < abs(found.t - np.pi) < 1e-3
+
+
 def test_the_minimum_of_a_cubic():
     """t^3 - 3 t is lowest at 1, and a cubic is known from two places and their slopes."""
 
@@ -159,7 +187,11 @@ def test_the_minimum_of_a_cubic():
         assert cubic_minimum(at(a), at(b), 1.5, 9.0) == 1.5
         assert cubic_minimum(at(a), at(b), -9.0, 0.5) == 0.5
     assert cubic_minimum(at(0.0), at(0.0), 0.0, 3.0) == 1.5  # one place: nothing is known
-    assert cubic_minimum(Trial(0.0, 0.0, -1.0, None), Trial(1.0, -1.0, -1.0, None), 2.0, 4.0) == 3.0  # a line
+    assert cubic_minimum(Trial(0.0, 0.0, -1.0, None), Trial(1.0, -1.0, -1.0, None), 2.0, 4.0) == 4.0  # a line down
+    assert cubic_minimum(Trial(0.0, 0.0, 1.0, None), Trial(1.0, 1.0, 1.0, None), -4.0, 0.5) == -4.0  # and up
+    for odd in (np.nan, np.inf, 1e200):
+        assert cubic_minimum(at(0.0), Trial(1.0, odd, 1.0, None), 0.0, 1.0) == 0.5
+        assert cubic_minimum(at(0.0), Trial(1.0, 1.0, odd, None), 0.0, 1.0) == 0.5
 
 
 # ------------------------------------------------------------------------------------------------------------ network
@@ -478,6 +510,35 @@ def both(function, start, options, steps):
         paths[0].append(p.data.copy())
         paths[1].append(q.detach().numpy().copy())
     return np.stack(paths[0]), np.stack(paths[1]), len(calls[0]), len(calls[1])
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_search_looks_where_pytorchs_does(line):
+    torch = pytest.importorskip("torch", reason="parity needs PyTorch: pip install torch")
+    theirs = getattr(importlib.import_module("torch.optim.lbfgs"), "_strong_wolfe", None)
+    if theirs is None:
+        pytest.skip("this PyTorch has its line search elsewhere")
+    f, slope = LINES[line]
+
+    def one(x):
+        return torch.tensor([float(x)], dtype=torch.float64)
+
+    for first in np.logspace(-3, 1, 60):
+        seen, torch_seen = [], []
+
+        def evaluate(t, seen=seen):
+            seen.append(t)
+            return place(f, slope, t)
+
+        def torch_evaluate(x, t, d, seen=torch_seen):
+            seen.append(float(t))
+            return float(f(float(t))), one(slope(float(t)))
+
+        strong_wolfe(evaluate, place(f, slope, 0.0), first, most=30, shortest=0.0)
+        theirs(
+            torch_evaluate, None, first, one(1), f(0.0), one(slope(0.0)), one(slope(0.0))[0], tolerance_change=0.0, max_ls=30
+        )
+        np.testing.assert_allclose(seen, torch_seen, rtol=1e-6)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -99,10 +99,11 @@ def cubic_minimum(a: Trial, b: Trial, lowest: float, highest: float) -> float:
     if a.t > b.t:
         a, b = b, a
     d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t) if a.t != b.t else math.nan
-    square = d1**2 - a.slope * b.slope
-    if square >= 0:
-        d2 = math.sqrt(square)
-        slope = b.slope - a.slope + 2 * d2
-        if slope:
-            return min(max(b.t - (b.t - a.t) * ((b.slope + d2 - d1) / slope), lowest), highest)
-    return (lowest + highest) / 2
+    square = d1 * d1 - a.slope * b.slope
+    if not 0 <= square < math.inf:  # no minimum; or what is infinite or NaN
+        return (lowest + highest) / 2
+    d2 = math.sqrt(square)
+    up, down = b.slope + d2 - d1, b.slope - a.slope + 2 * d2
+    if down == 0:  # a line: its minimum is endlessly far away
+        return highest if up < 0 else lowest
+    return min(max(b.t - (b.t - a.t) * (up / down), lowest), highest)
