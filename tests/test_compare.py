@@ -387,6 +387,13 @@ def test_spread_over_the_seeds():
     assert row["loss_spread"] == pytest.approx(np.std([1, 2, 4], ddof=1))
 
 
+def test_one_run_that_was_held_up_does_not_spoil_the_seconds():
+    result = made({("A", 1.0): [[1.0]] * 3}, targets=[Target("loss", 1.0)])
+    result.runs[1].seconds[-1] = 60.0
+    row = result.table().rows[0]
+    assert row["seconds"] == row["seconds to loss 1"] == 0.5
+
+
 def test_the_table_as_text_rows_and_html():
     result = compare(lrs=[0.01, 1.0], epochs=2, seeds=(0, 1), validation=POINTS, targets=0.69)
     table = result.table()

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ..checkpoint import write_whole
@@ -80,9 +81,10 @@ class Comparison:
 
         Printing it shows aligned text; ``.rows`` are dicts: ``optimizer``, ``lr``, ``seeds``, ``diverged`` (how many of
         the seeds), ``loss`` and each validation number at the end with its ``_spread``, for every target ``steps to ...``
-        and ``seconds to ...``, and the ``seconds`` of training of a run. All are means over the seeds that finished, NaN
-        where none did; the spread is the standard deviation over them (a sample's, n - 1); a target that some seed did not
-        reach has None. Training loss: the mean of the last ``window`` steps.
+        and ``seconds to ...``, and the ``seconds`` of training of a run. Numbers are means over the seeds that finished,
+        NaN where none did; seconds are medians, which one run that was held up does not move. A spread is the standard
+        deviation over the seeds (a sample's, n - 1). A target that some seed did not reach has None. Training loss: the
+        mean of the last ``window`` steps.
         """
         best = self.best(by)
         rows = []
@@ -119,8 +121,8 @@ class Comparison:
             times = [run.seconds[step - 1] for run, step in zip(good, reached, strict=True) if step is not None]
             whole = bool(runs) and len(steps) == len(runs)
             row[f"steps to {target}"] = mean_of(steps) if whole else None
-            row[f"seconds to {target}"] = mean_of(times) if whole else None
-        return row | {"seconds": mean_of(run.seconds[-1] for run in runs if run.seconds)}
+            row[f"seconds to {target}"] = median(times) if whole else None
+        return row | {"seconds": median(run.seconds[-1] for run in runs)}
 
     def _final(self, row: Row) -> str:
         """The training loss of a row, or that it diverged."""
