@@ -2,6 +2,8 @@
 
 import copy
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,3 +241,20 @@ def test_large_gradients_are_finite(engine):
     with np.errstate(over="ignore"):
         optim.SGD([p], lr=1e-200, check_finite=True).step()
     np.testing.assert_array_equal(p.data, -1.0)
+
+
+def test_a_step_asks_arrays_on_a_gpu_for_no_flag_that_only_numpy_has(monkeypatch):
+    class ndarray:  # as CuPy's: its flags tell of contiguity, and not whether it may be written into
+        shape, ndim, size, dtype = (2,), 1, 2, np.dtype("float32")
+        flags = SimpleNamespace(c_contiguous=True, f_contiguous=True, owndata=True)
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(ndarray=ndarray))
+    p = tn.Parameter([1.0, 2.0])
+    optimizer = optim.SGD([p])
+    p.data, p.grad = ndarray(), None
+    p._grad = tn.tensor([0.0, 0.0])
+    p._grad.data = ndarray()
+    due = optimizer._binding(0).due({}, optimizer._state)
+    assert [slot.p for slot in due.slots] == [p]
+    assert due.counts == [1]
+    assert due.dtype is None  # no compiled loop takes these

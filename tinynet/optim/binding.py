@@ -145,7 +145,7 @@ class Binding:
                 w = self._attach(slot, state)
             if g.shape != slot.shape:
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} has shape {p.shape}, its gradient {g.shape}")
-            if not w.flags.carray and isinstance(w, np.ndarray) and not w.flags.writeable:
+            if isinstance(w, np.ndarray) and not w.flags.writeable:  # the flags of CuPy's arrays do not say
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} is a read-only array, which no step can change")
             if not slots:
                 dtype = slot.dtype
