@@ -18,9 +18,8 @@ from .backend import array_module, default_device, device_of, is_array, to_devic
 # ordinary backward, map arrays to arrays, so that rules may call ops and pay nothing for it. Or remember its inputs
 # whatever they are, and require no gradient all the same: for those who look at what a network computes.
 RECORD, PAUSE, RAW, WATCH = "record", "pause", "raw", "watch"
-watchers: list[
-    Any
-] = []  # who watches now, in any thread: where it is empty an op need not ask for its thread's mode (40 ns)
+# Who watches now, in any thread: where it is empty an op need not ask for its thread's mode (40 ns).
+watchers: list[Any] = []
 
 
 class _Mode(threading.local):

@@ -154,7 +154,8 @@ def _fits(name: str, argument: str, weight, shape: tuple[int, ...]):
 def binary_cross_entropy(input, target, weight=None, reduction="mean") -> Tensor:
     """-(t log p + (1 - t) log(1 - p)) for probabilities p = ``input`` and targets t, both in [0, 1] and of one shape.
 
-    Neither logarithm counts as less than -100, so that a p of 0 or 1 has a finite loss and gradient, as in PyTorch.
+    Neither logarithm counts as less than -100, so that a p of 0 or 1 has a finite loss and gradient, as in PyTorch; the
+    gradient for t is finite there too, where PyTorch's is infinite.
     ``weight`` scales the elements (any shape that broadcasts); the mean stays one over their number. Where p is a sigmoid's
     value, take ``binary_cross_entropy_with_logits`` of the sigmoid's input, which loses no digits.
 

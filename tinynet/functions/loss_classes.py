@@ -134,7 +134,8 @@ def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothi
 
     ``logits``: ``(N, C)`` or ``(N, C, ...)``, or ``(C,)`` without a batch. ``targets``: class ids (integers, the shape
     of the logits without C), or probabilities (floats, the shape of the logits). ``weight`` ``(C,)`` scales each class;
-    the mean is then over the weights of the targets, as in PyTorch. Ids equal to ``ignore_index`` count for nothing.
+    the mean is then over the weights of the targets, as in PyTorch (where these sum to 0 it is NaN and its gradient 0;
+    PyTorch's gradient is NaN). Ids equal to ``ignore_index`` count for nothing.
     ``label_smoothing`` e mixes the target with e times the uniform distribution (Szegedy et al. 2016,
     arXiv:1512.00567).
 

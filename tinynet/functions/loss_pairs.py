@@ -65,6 +65,7 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8) -> Tensor:
     """The cosine of the angle between the vectors along ``axis``, x1 . x2 / (max(|x1|, eps) max(|x2|, eps)).
 
     x1 and x2 broadcast, and ``axis`` is one of their common shape; the result is without it. For a vector of zeros it is 0.
+    Where ``eps`` has taken a length's place, the length has no gradient; PyTorch differentiates it there too.
 
     >>> cosine_similarity([[1.0, 0.0]], [[3.0, 4.0], [0.0, 2.0]])
     tensor([0.6, 0. ])
