@@ -69,13 +69,12 @@ class Network(NamedTuple):
 
     make: Callable[..., tn.Model]
     epochs: int
-    rate: float  # of each optimizer's rate for the fully connected network
     goal: float
 
 
 NETWORKS = {
-    "mlp": Network(mlp, epochs=8, rate=1.0, goal=0.98),
-    "cnn": Network(cnn, epochs=5, rate=1.0, goal=0.99),
-    "lstm": Network(RowReader, epochs=5, rate=1.0, goal=0.98),
-    "transformer": Network(PatchReader, epochs=8, rate=1.0, goal=0.97),
+    "mlp": Network(mlp, epochs=8, goal=0.98),
+    "cnn": Network(cnn, epochs=5, goal=0.99),
+    "lstm": Network(RowReader, epochs=5, goal=0.98),
+    "transformer": Network(PatchReader, epochs=8, goal=0.97),
 }

@@ -65,16 +65,6 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def common_options(parser: argparse.ArgumentParser, epochs: int | None, told: str, plot: str) -> None:
-    """The options about the data and the picture, of which two have defaults that depend on the others."""
-    add = parser.add_argument
-    add("--epochs", type=whole_number, default=epochs, metavar="N", help=f"passes over the images (default: {told})")
-    add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")
-    add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
-    add("--seed", type=int, default=0, help="of the first weights and the order of the images (default: %(default)s)")
-    add("--plot", default=plot, metavar="PATH", help="where the picture goes (default: %(default)s)")
-
-
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     rates = ", ".join(f"{name} {lr}" for name, (_, lr) in OPTIMIZERS.items())
@@ -82,22 +72,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--model", choices=NETWORKS, default="mlp", help="the network, see networks.py (default: %(default)s)")
     add("--optimizer", choices=OPTIMIZERS, default="adam", help="the update rule (default: %(default)s)")
-    add("--lr", type=float, help=f"learning rate, falling along a cosine (default: {rates}; times {factors()})")
+    add("--lr", type=float, help=f"learning rate, falling along a cosine (default: {rates})")
     add("--hidden", type=whole_number, nargs="*", metavar="N",
         help="widths of the mlp's hidden layers, none for a linear model (default: 256 128)")  # fmt: skip
     add("--device", help="cpu, cuda or cuda:N (default: the environment variable TINYNET_DEVICE, else cpu)")
     add("--save", metavar="PATH", help="save the trained weights here, as safetensors (default: not saved)")
     epochs = ", ".join(f"{name} {network.epochs}" for name, network in NETWORKS.items())
-    common_options(parser, epochs=None, told=epochs, plot="out/train_mnist.png")
+    add("--epochs", type=whole_number, metavar="N", help=f"passes over the images (default: {epochs})")
+    add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")
+    add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
+    add("--seed", type=int, default=0, help="of the first weights and the order of the images (default: %(default)s)")
+    add("--plot", default="out/train_mnist.png", metavar="PATH", help="where the picture goes (default: %(default)s)")
     args = parser.parse_args(argv)
     if args.hidden is not None and args.model != "mlp":
         parser.error(f"argument --hidden: only the mlp has hidden layers to choose, not the {args.model}")
     return args
-
-
-def factors() -> str:
-    """By what the rates of the optimizers are multiplied for each network: ``mlp 1, cnn 0.5``."""
-    return ", ".join(f"{name} {network.rate:g}" for name, network in NETWORKS.items())
 
 
 def main(argv: list[str] | None = None) -> tn.History:
@@ -112,7 +101,7 @@ def main(argv: list[str] | None = None) -> tn.History:
     widths = [] if args.hidden is None else [args.hidden]
     model = network.make(*widths)
     rule, lr = OPTIMIZERS[args.optimizer]
-    optimizer = rule(model, lr=lr * network.rate if args.lr is None else args.lr)
+    optimizer = rule(model, lr=lr if args.lr is None else args.lr)
     data, test = digits("train", args.limit), digits("test")
 
     title = f"{args.model} of {sum(p.size for p in model.parameters()):,} weights, {rule.__name__} at {optimizer.lr:g}"
