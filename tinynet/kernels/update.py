@@ -25,7 +25,10 @@ from .trace import Trace, Untraceable, trace
 PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
 AT_ONCE = 8  # addresses asked for in one call
-LOOP = "void(int64[:, ::1], real[:, ::1], int64, int64)"
+LOOPS = {
+    "update": (source.loop_source, "void(int64[:, ::1], real[:, ::1], int64, int64)"),
+    "measure": (source.measure_source, "void(int64[:, ::1], real[:, ::1], float64[:, ::1])"),
+}
 
 
 class Update:
@@ -38,7 +41,7 @@ class Update:
     def __init__(self, rule: Callable, names: tuple[str, ...], hyper: dict[str, Any], elementwise: bool = True):
         self.rule, self.elementwise = rule, elementwise
         self.trace: Trace | None = None
-        self._loops: dict[np.dtype, Callable | None] = {}
+        self._loops: dict[tuple[str, np.dtype], Callable | None] = {}
         if not elementwise:
             return
         try:
@@ -60,18 +63,19 @@ class Update:
         assert self.trace is not None
         return self._numbers(*[hyper[name] for name in self.trace.hyper])
 
-    def loop(self, size: int, dtype: np.dtype) -> Callable | None:
-        """``loop(table, values, part, parts)``, compiled; see ``source.loop_source``.
+    def loop(self, size: int, dtype: np.dtype, kind: str = "update") -> Callable | None:
+        """``update(table, values, part, parts)``, compiled, or ``measure(table, values, sums)``; see ``kernels.source``.
 
         None where Numba is missing, the rule is not traceable, or ``size`` weights are too few to import Numba for.
         """
         if self.trace is None or dtype not in compiled.COMPILED_DTYPES or not compiled.enabled():
             return None
-        if dtype not in self._loops:
+        if (kind, dtype) not in self._loops:
             if size < COMPILE_FROM:
                 return None
-            self._loops[dtype] = compiled.compile_loop(source.loop_source(self.trace), "update", LOOP, dtype)
-        return self._loops[dtype]
+            text, signature = LOOPS[kind][0](self.trace), LOOPS[kind][1]
+            self._loops[kind, dtype] = compiled.compile_loop(text, kind, signature, dtype, any_order=kind == "measure")
+        return self._loops[kind, dtype]
 
     def in_place(self, parameters: list[tuple], numbers: list[tuple]) -> None:
         """Array code: overwrite the weight and the buffers of each parameter, whose flat arrays and numbers these are.
