@@ -10,6 +10,7 @@ from update_rules import ELEMENTWISE
 import tinynet as tn
 from tinynet import optim
 from tinynet.kernels import compiled
+from tinynet.optim import binding
 
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
 ENGINES = [pytest.param("0", id="array-code"), pytest.param("1", id="compiled", marks=NUMBA)]
@@ -94,6 +95,23 @@ def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monke
     assert one["buffers"].keys() == other["buffers"].keys()
     for buffer, array in one["buffers"].items():
         np.testing.assert_array_equal(array, other["buffers"][buffer], err_msg=buffer)
+
+
+@NUMBA
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
+    """Each thread takes a share of every array, down to none of the smallest."""
+    results = []
+    for shared_from in (10**9, 0):
+        monkeypatch.setattr(binding, "SHARED_FROM", shared_from)
+        monkeypatch.setenv("TINYNET_THREADS", "3")
+        params = parameters()
+        optimizer = getattr(optim, name)(params, lr=0.01)
+        for step in range(5):
+            give_gradients(params, step)
+            optimizer.step()
+        results.append(params)
+    assert_same(*results)
 
 
 def test_assigning_to_the_state_writes_into_the_buffer(engine):
