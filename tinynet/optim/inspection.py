@@ -104,7 +104,7 @@ class Inspection:
         """The step that ``step()`` would make now in a few numbers for each parameter, by its name; none is made.
 
         Call it between ``backward`` and ``step``. Parameters without a gradient, or frozen, are left out. It costs about as
-        much as a step of the optimizer: one pass that writes nothing (three to seven times as much without Numba).
+        much as a step of the optimizer: one pass that writes nothing (three to eight times as much without Numba).
 
         >>> import tinynet as tn
         >>> w = tn.Parameter([3.0, 4.0]); optimizer = tn.optim.Momentum([("w", w)], lr=0.5)
