@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from update_rules import CLASSES, ELEMENTWISE
+from update_rules import ELEMENTWISE
 
 import tinynet as tn
 from tinynet import optim
 from tinynet.kernels import compiled
+from tinynet.optim import binding
 
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
 ENGINES = [pytest.param("0", id="array-code"), pytest.param("1", id="compiled", marks=NUMBA)]
@@ -74,8 +75,8 @@ def happenings(params, optimizer, rng):
 
 
 @NUMBA
-@pytest.mark.parametrize("name", ELEMENTWISE)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RAdam"])  # the rules themselves are compared in test_kernels.py
+@pytest.mark.parametrize("seed", range(5))
 def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monkeypatch):
     results = []
     for numba in "01":
@@ -96,6 +97,23 @@ def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monke
     assert one["buffers"].keys() == other["buffers"].keys()
     for buffer, array in one["buffers"].items():
         np.testing.assert_array_equal(array, other["buffers"][buffer], err_msg=buffer)
+
+
+@NUMBA
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
+    """Each thread takes a share of every array, down to none of the smallest."""
+    results = []
+    for shared_from in (10**9, 0):
+        monkeypatch.setattr(binding, "SHARED_FROM", shared_from)
+        monkeypatch.setenv("TINYNET_THREADS", "3")
+        params = parameters()
+        optimizer = getattr(optim, name)(params, lr=0.01)
+        for step in range(5):
+            give_gradients(params, step)
+            optimizer.step()
+        results.append(params)
+    assert_same(*results)
 
 
 def test_assigning_to_the_state_writes_into_the_buffer(engine):
@@ -149,8 +167,12 @@ def test_a_read_only_weight_is_told_before_anything_changes(engine):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "maximize": True}], ids=["plain", "decay, maximize"])
-@pytest.mark.parametrize("name", [*ELEMENTWISE, *({"Muon"} & CLASSES.keys())])
-def test_clip_norm_is_clip_grad_norm_before_the_step(name, options, dtype, engine):
+@pytest.mark.parametrize(
+    ("name", "numba"),
+    [*((name, "0") for name in [*ELEMENTWISE, "Muon"]), *(pytest.param(name, "1", marks=NUMBA) for name in ("SGD", "Adam"))],
+)
+def test_clip_norm_is_clip_grad_norm_before_the_step(name, numba, options, dtype, monkeypatch):
+    monkeypatch.setenv("TINYNET_NUMBA", numba)
     a, b = parameters(dtype), parameters(dtype)
     if name == "Muon":
         a, b = a[:1], b[:1]

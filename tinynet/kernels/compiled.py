@@ -54,12 +54,13 @@ def loops_folder() -> Path:
     return Path(os.environ["TINYNET_CACHE"]) if "TINYNET_CACHE" in os.environ else cache_folder() / "kernels"
 
 
-def compile_loop(source: str, name: str, signature: str, dtype: np.dtype) -> Callable | None:
+def compile_loop(source: str, name: str, signature: str, dtype: np.dtype, any_order: bool = False) -> Callable | None:
     """The function ``name`` of a source, compiled for arrays of ``dtype``; None, with a warning, where that fails.
 
     ``signature`` is Numba's, with ``real`` for the dtype: ``"void(int64[:, ::1], real[:, ::1], int64, int64)"``.
+    ``any_order`` lets sums be taken in whatever order is fastest, which changes their last digits.
     """
-    return _compiled(HEADER + source, name, signature.replace("real", dtype.name), False)
+    return _compiled(HEADER + source, name, signature.replace("real", dtype.name), {"reassoc"} if any_order else False)
 
 
 def loops_of(function: Callable, *arrays: Any, least: int = LOOPS_FROM) -> Callable | None:

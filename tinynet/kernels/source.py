@@ -29,6 +29,9 @@ C = {
 ARRAY_CODE = sorted({*PYTHON, "copyto"} - {"where"})  # the NumPy functions that array code is written with
 
 
+BLOCK = 512  # elements of which a float32 sum is taken
+
+
 def numbers_source(rule: Trace) -> str:
     """``numbers(hyper...)``: the numbers that the body needs, in double precision."""
     lines = [*rule.prelude, f"return ({''.join(name + ', ' for name in rule.numbers)})"]
@@ -41,8 +44,6 @@ def loop_source(rule: Trace) -> str:
     A row of ``table`` is one parameter: its size, the row of ``values`` with its numbers, then the addresses of the
     weight, the gradient and each buffer. ``part`` of ``parts`` takes its share of every array.
     """
-    loaded = [f"{name}_i = {name}[i]" for name in _read(rule)]
-    body = [f"{line.name} = {PYTHON[line.op].format(*line.operands)}" for line in rule.body]
     stored = [f"{name}[i] = {result}" for name, result in rule.results.items() if result != f"{name}_i"]
     return "\n".join(
         [
@@ -52,16 +53,48 @@ def loop_source(rule: Trace) -> str:
             "        first = min(part * share, table[k, 0])",
             "        size = min(share, table[k, 0] - first)",
             "        skipped = first * values.itemsize",
-            *(f"        n{j} = values[table[k, 1], {j}]" for j in range(len(rule.numbers))),
-            *(
-                f"        {name} = carray(pointer(table[k, {j}] + skipped), size, values.dtype)"
-                for j, name in enumerate(rule.arrays, 2)
-            ),
-            "        for i in range(size):",
-            *(f"            {line}" for line in [*loaded, *body, *stored]),
+            *_loop(rule, _read(rule), stored),
             "",
         ]
     )
+
+
+def measure_source(rule: Trace) -> str:
+    """``measure(table, values, sums)``: the same pass, which writes nothing but a row of ``sums`` for each parameter.
+
+    The sums are taken in the arrays' own dtype over a few hundred elements, and in float64 over these.
+    """
+    terms = ["step * step", "abs(step)", "grad_i * grad_i", "abs(grad_i)", "w_i * w_i", "step * grad_i"]
+    terms += [f"{result} * {result}" for result in list(rule.results.values())[1:]]
+    added = [f"step = {rule.results['w']} - w_i", *(f"sum{k} += {term}" for k, term in enumerate(terms))]
+    return "\n".join(
+        [
+            "def measure(table, values, sums):",
+            "    zero = values.dtype.type(0)",
+            "    for k in range(table.shape[0]):",
+            "        sums[k, :] = 0.0",
+            f"        for first in range(0, table[k, 0], {BLOCK}):",
+            f"            size, skipped = min({BLOCK}, table[k, 0] - first), first * values.itemsize",
+            *(f"            sum{k} = zero" for k in range(len(terms))),
+            *(f"    {line}" for line in _loop(rule, rule.arrays, added)),
+            *(f"            sums[k, {k}] += sum{k}" for k in range(len(terms))),
+            "",
+        ]
+    )
+
+
+def _loop(rule: Trace, read: list[str], then: list[str]) -> list[str]:
+    """The lines that find one parameter's numbers and arrays and go through ``size`` elements of these."""
+    body = [f"{line.name} = {PYTHON[line.op].format(*line.operands)}" for line in rule.body]
+    return [
+        *(f"        n{j} = values[table[k, 1], {j}]" for j in range(len(rule.numbers))),
+        *(
+            f"        {name} = carray(pointer(table[k, {j}] + skipped), size, values.dtype)"
+            for j, name in enumerate(rule.arrays, 2)
+        ),
+        "        for i in range(size):",
+        *(f"            {line}" for line in [*(f"{name}_i = {name}[i]" for name in read), *body, *then]),
+    ]
 
 
 def _read(rule: Trace) -> list[str]:

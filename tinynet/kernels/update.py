@@ -25,7 +25,10 @@ from .trace import Trace, Untraceable, trace
 PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
 AT_ONCE = 8  # addresses asked for in one call
-LOOP = "void(int64[:, ::1], real[:, ::1], int64, int64)"
+LOOPS = {
+    "update": (source.loop_source, "void(int64[:, ::1], real[:, ::1], int64, int64)"),
+    "measure": (source.measure_source, "void(int64[:, ::1], real[:, ::1], float64[:, ::1])"),
+}
 
 
 class Update:
@@ -38,7 +41,7 @@ class Update:
     def __init__(self, rule: Callable, names: tuple[str, ...], hyper: dict[str, Any], elementwise: bool = True):
         self.rule, self.elementwise = rule, elementwise
         self.trace: Trace | None = None
-        self._loops: dict[np.dtype, Callable | None] = {}
+        self._loops: dict[tuple[str, np.dtype], Callable | None] = {}
         if not elementwise:
             return
         try:
@@ -60,18 +63,19 @@ class Update:
         assert self.trace is not None
         return self._numbers(*[hyper[name] for name in self.trace.hyper])
 
-    def loop(self, size: int, dtype: np.dtype) -> Callable | None:
-        """``loop(table, values, part, parts)``, compiled; see ``source.loop_source``.
+    def loop(self, size: int, dtype: np.dtype, kind: str = "update") -> Callable | None:
+        """``update(table, values, part, parts)``, compiled, or ``measure(table, values, sums)``; see ``kernels.source``.
 
         None where Numba is missing, the rule is not traceable, or ``size`` weights are too few to import Numba for.
         """
         if self.trace is None or dtype not in compiled.COMPILED_DTYPES or not compiled.enabled():
             return None
-        if dtype not in self._loops:
+        if (kind, dtype) not in self._loops:
             if size < COMPILE_FROM:
                 return None
-            self._loops[dtype] = compiled.compile_loop(source.loop_source(self.trace), "update", LOOP, dtype)
-        return self._loops[dtype]
+            text, signature = LOOPS[kind][0](self.trace), LOOPS[kind][1]
+            self._loops[kind, dtype] = compiled.compile_loop(text, kind, signature, dtype, any_order=kind == "measure")
+        return self._loops[kind, dtype]
 
     def in_place(self, parameters: list[tuple], numbers: list[tuple]) -> None:
         """Array code: overwrite the weight and the buffers of each parameter, whose flat arrays and numbers these are.
@@ -141,22 +145,33 @@ def alike(arrays: tuple) -> bool:
     return dtype.isnative and all(a.dtype == dtype for a in arrays)
 
 
-def addresses_in(dtype: np.dtype, arrays: list[np.ndarray]) -> list[int]:
-    """Where the first elements of flat arrays of ``dtype`` lie: 0.1 us each, ``array.ctypes.data`` takes 1.1."""
-    of, found = _addresses(dtype), list[int]()
+def put_addresses(table: np.ndarray, arrays: list[np.ndarray]) -> None:
+    """Write where the first elements of flat arrays lie into a table of a compiled loop, as the gradients' column.
+
+    0.1 us each; ``array.ctypes.data`` takes 1.1.
+    """
+    put = _addresses(arrays[0].dtype)
     for k in range(0, len(arrays), AT_ONCE):
         some = arrays[k : k + AT_ONCE]
-        found += of(*some, *some[:1] * (AT_ONCE - len(some)))[: len(some)]
-    return found
+        put(table, k, *some, *some[:1] * (AT_ONCE - len(some)))
 
 
 @functools.cache
-def _addresses(dtype: np.dtype) -> Callable[..., tuple[int, ...]]:
+def _addresses(dtype: np.dtype) -> Callable[..., None]:
     names = [f"a{k}" for k in range(AT_ONCE)]
-    text = f"def addresses({', '.join(names)}):\n    return ({', '.join(f'{name}.ctypes.data' for name in names)})\n"
-    signature = f"UniTuple(int64, {AT_ONCE})({', '.join(['real[::1]'] * AT_ONCE)})"
-    loop = compiled.compile_loop(text, "addresses", signature, dtype)
-    return loop or (lambda *arrays: tuple(a.ctypes.data for a in arrays))
+    found = ", ".join(f"{name}.ctypes.data" for name in names)
+    text = f"""def addresses(table, row, {", ".join(names)}):
+    found = ({found})
+    for k in range(min({AT_ONCE}, table.shape[0] - row)):
+        table[row + k, 3] = found[k]
+"""
+    signature = f"void(int64[:, ::1], int64, {', '.join(['real[::1]'] * AT_ONCE)})"
+    return compiled.compile_loop(text, "addresses", signature, dtype) or _put_slowly
+
+
+def _put_slowly(table: np.ndarray, row: int, *arrays: np.ndarray) -> None:
+    for k, array in enumerate(arrays[: len(table) - row], row):
+        table[k, 3] = array.ctypes.data
 
 
 def pieces(size: int, length: int) -> list[slice]:

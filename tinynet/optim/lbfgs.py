@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module, device_of, is_array, to_device
-from .binding import Buffers
 from .clip import check_finite
 from .linesearch import Trial, strong_wolfe
 from .optimizer import Optimizer
+from .slots import Buffers
 
 
 @dataclass

@@ -15,16 +15,18 @@ from typing import Any
 
 from ..backend import array_module, device_of, to_device
 from ..kernels import square_sums
-from .binding import Binding, Buffers, Due
+from .binding import Binding
 from .clip import check_finite, clip_factor
 from .groups import as_groups, fitting, named_params, without_params
 from .hyper import checked
+from .inspection import Inspection
+from .slots import Buffers, Due
 
 FOR_ALL = {"weight_decay": 0.0, "maximize": False}  # the hyper-parameters that every optimizer has besides its own
 TOGETHER = {"clip_norm": None, "check_finite": False}  # what concerns all groups together; given by keyword only
 
 
-class Optimizer:
+class Optimizer(Inspection):
     """The base of every optimizer; a subclass states ``buffers``, ``defaults`` and ``rule``, and where needed ``ranges``.
 
     ``params``: Parameters, ``(name, Parameter)`` pairs, a Layer, or a list of groups
@@ -163,25 +165,28 @@ class Optimizer:
         Raises ``ValueError`` naming the parameter where its gradient or a buffer has another shape, or a
         hyper-parameter that is out of range; nothing is changed then.
         """
-        bindings = [self._binding(k) for k in range(len(self.param_groups))]
-        due = [binding.due(self._steps, self._state) for binding in bindings]
-        norm, factor = self._measure(due)
-        work = [b.prepare(d, self.hyper, factor) for b, d in zip(bindings, due, strict=True)]
+        due, norm, factor = self._due()
+        work = [binding.prepare(one, self.hyper, factor) for binding, one in due]
         for run in itertools.chain(*work):
             run()
-        for one in due:
-            self._steps.update(zip([slot.name for slot in one.slots], one.counts, strict=True))
+        for _, one in due:
+            self._steps.update(one.named_counts())
         self.grad_norm = norm
 
-    def _measure(self, due: list[Due]) -> tuple[float | None, float | None]:
-        """The joint norm of all gradients, and what they are to be multiplied by; None where nobody asks for them."""
+    def _due(self) -> tuple[list[tuple[Binding, Due]], float | None, float | None]:
+        """What a step concerns in every group, checked; the joint norm of the gradients, and what they are multiplied by.
+
+        The last two are None where nobody asks for them.
+        """
+        bindings = [self._binding(k) for k in range(len(self.param_groups))]
+        due = [(binding, binding.due(self._steps, self._state)) for binding in bindings]
         if self._clip_norm is None and not self.check_finite:
-            return None, None
-        grads = [(slot.name, grad) for one in due for slot, grad in zip(one.slots, one.grads, strict=True)]
+            return due, None, None
+        grads = [pair for _, one in due for pair in one.named_grads()]
         norm = math.sqrt(sum(square_sums([grad for _, grad in grads])))
         if self.check_finite and not math.isfinite(norm):
             check_finite(type(self).__name__, grads)
-        return norm, None if self._clip_norm is None else clip_factor(norm, self._clip_norm)
+        return due, norm, None if self._clip_norm is None else clip_factor(norm, self._clip_norm)
 
     @property
     def clip_norm(self) -> float | None:
@@ -241,10 +246,16 @@ class Optimizer:
 
     def state(self, param: Any) -> Mapping[str, Any]:
         """The live buffers of a parameter by name (``velocity``, ...): arrays that may be written into."""
+        name, k = self._find(param)
+        group = self.param_groups[k]
+        return Buffers(self._state(name, param, self.variant(group)[0], group))
+
+    def _find(self, param: Any) -> tuple[str, int]:
+        """A parameter's name, and the number of its group."""
         if param not in self._names:
             raise KeyError(f"{type(self).__name__}: this parameter is not among those it optimizes")
-        group = next(g for g in self.param_groups if any(p is param for p in g["params"]))
-        return Buffers(self._state(self._names[param], param, self.variant(group)[0], group))
+        k = next(k for k, g in enumerate(self.param_groups) if any(p is param for p in g["params"]))
+        return self._names[param], k
 
     def state_dict(self) -> dict[str, Any]:
         """All that a fresh optimizer needs to go on: copies of the buffers by ``parameter/buffer``, steps, and groups."""
