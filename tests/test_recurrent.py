@@ -14,6 +14,8 @@ from sampling import x
 import tinynet as tn
 import tinynet.functions as F
 from tinynet import layers as L
+from tinynet.kernels import recurrent as kernels
+from tinynet.kernels import threads
 from tinynet.tensor import Parameter, Tensor
 from tinynet.testing import gradcheck
 
@@ -106,6 +108,35 @@ def test_a_sequence_may_be_cut(name):
     np.testing.assert_allclose(F.concatenate([first, second], 1).data, y.data, rtol=1e-13)
     for a, b in zip(flat((y, end)), flat((y, h)), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("steps", [1, 5])
+def test_parts_of_a_batch_and_pieces_of_a_sequence(name, steps, monkeypatch):
+    def results(sequences):
+        inputs = Tensor(x(sequences, steps, 3), requires_grad=True)
+        layer = make(name, 3, 2, bidirectional=True)
+        outputs = flat(layer(inputs))
+        return [*outputs, *tn.grad(outputs, [inputs, *layer.parameters()], [np.cos(y.data) for y in outputs])]
+
+    whole = results(7)  # one part, and one piece
+    for number, part in itertools.product(("1", "2"), (1, 3, 14)):
+        monkeypatch.setenv("TINYNET_THREADS", number)
+        monkeypatch.setattr(kernels, "PART", part)
+        for a, b in zip(results(7), whole, strict=True):
+            np.testing.assert_allclose(a.data, b.data, rtol=1e-12, atol=1e-14)
+
+
+def test_the_blas_library_keeps_to_one_thread_meanwhile(monkeypatch):
+    (library, *_), seen = threads._libraries(), []
+    monkeypatch.setattr(kernels, "parallel", lambda *job: seen.append(library.get_num_threads()) or threads.parallel(*job))
+    before = library.get_num_threads()
+    library.set_num_threads(2)
+    try:
+        make("LSTM", 3, 2)(x(2, 4, 3))[0].sum().backward()
+        assert (seen, library.get_num_threads()) == ([1, 1], 2)
+    finally:
+        library.set_num_threads(before)
 
 
 # ------------------------------------------------------------------------------------------------- names and starts

@@ -131,6 +131,13 @@ def test_the_blas_library_is_held_to_one_thread_and_let_go(monkeypatch):
         monkeypatch.setenv("TINYNET_THREADS", "1")
         parallel(lambda start, stop: inside.append(library.get_num_threads()), 1, 1)
         assert inside[-1] == 2  # one part, and the library's own threads
+        with threads.one_blas_thread():
+            parallel(lambda start, stop: inside.append(library.get_num_threads()), 1, 1)
+        assert inside[-1] == 1
+        assert library.get_num_threads() == 2
+        with pytest.raises(ZeroDivisionError), threads.one_blas_thread():
+            raise ZeroDivisionError
+        assert library.get_num_threads() == 2
     finally:
         library.set_num_threads(before)
 

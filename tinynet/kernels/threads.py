@@ -8,11 +8,12 @@ the interpreter in its products and copies, so that plain Python threads are eno
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
@@ -63,6 +64,18 @@ def parallel(work: Callable[[int, int], None], n: int, grain: int) -> None:
             raise error
     finally:
         del error  # its traceback leads to this frame: no reference cycle
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """``with one_blas_thread():`` the BLAS library keeps to one thread in the block, for many small products one after the
+    other: of those each would wait for a thread that another busy program may hold up."""
+    blas = _blas
+    blas.hold()
+    try:
+        yield
+    finally:
+        blas.release()
 
 
 class _Here(threading.local):
