@@ -6,14 +6,14 @@ columns are added back to where the patches came from. The columns take the kern
 are made for one image at a time, or for a few small ones, or some rows of a large one, in buffers of about 1 MiB that
 every thread has and uses again.
 
-Copying and adding take NumPy 0.1 ns an element, and some 5 and 18 ns for each run of neighbours. Where runs are short,
+Copying and adding take NumPy 0.1 ns an element, and some 8 and 18 ns for each run of neighbours. Where runs are short,
 images are first laid together, which makes all runs so many times longer. CPU time in ms on one thread of a busy machine
 (Intel Xeon, AVX-512, OpenBLAS at 120 to 140 GFLOP/s), forward / gradient for the weight / for the image:
 
     batch, channels, kernel, image      products              apart                 together
-    64, 32 -> 64, 3x3, 26x26            10.4 / 12.0 / 10.4    15.0 / 15.5 / 18.1    18.0 / 16.7 / 19.2
-    64, 6 -> 16, 5x5, 14x14             0.25 / 0.44 / 0.24    0.72 / 0.92 / 1.34    0.52 / 0.62 / 0.82
-    32, 256 -> 256, 3x3, 8x8            17.9 / 25.3 / 17.5    24.2 / 33.1 / 32.8    22.9 / 23.8 / 25.0
+    64, 32 -> 64, 3x3, 26x26            10.4 / 12.0 / 10.4    16.0 / 16.9 / 18.7    18.0 / 16.7 / 20.6
+    64, 6 -> 16, 5x5, 14x14             0.25 / 0.44 / 0.24    0.72 / 0.92 / 1.34    0.60 / 0.73 / 0.82
+    32, 64 -> 128, 3x3, 16x16, by 2     2.5 / 2.4 / 2.2       4.7 / 5.8 / 7.2       3.8 / 4.4 / 4.7
 
 Loops compiled by Numba took 2.6 ms for all columns of the first line, NumPy 2.0 (in one copy from a strided view 3.0, in one
 for each offset of the kernel 4.0); so nothing here is compiled.
@@ -34,9 +34,9 @@ from .threads import parallel
 PIECE = 5 * 2**18  # bytes of columns at a time on a CPU: most of a core's second-level cache
 PIECE_ON_A_GPU = 2**28
 TOGETHER = (16, 8, 4, 2)  # how many images may be laid together: powers of 2, for runs that start where vectors do
-COPY_RUN, ADD_RUN = 5.5, 18.0  # ns for a run of neighbours, however long
+COPY_RUN, ADD_RUN = 8.0, 18.0  # ns for a run of neighbours, however long
 PARTS = 16  # into which a batch is divided for the threads, at most
-WORTH_A_PART = 2e5  # ns: what a part should take at least; waking a thread takes 50,000
+WORTH_A_PART = 5e5  # ns: what a part should take at least; with parts of 300,000 two threads were slower than one
 SUMS = 2**22  # elements: the sums of the weight's gradient that the parts keep, all together
 
 # ------------------------------------------------------------------------------------------------- the three products
