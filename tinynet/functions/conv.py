@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels import conv as compute
-from ..kernels.conv import Geometry
+from ..kernels import patches
+from ..kernels.patches import Geometry
 from ..op import op
 from ..tensor import Tensor
 from .shape import arraylike, arraylikes, expand_dims, reshape
@@ -56,12 +57,12 @@ def _conv_weight(x, z, at):
 
 @op(lambda g, y, x, at: _fold(g, at=at))
 def _unfold(x, at):
-    return compute.unfold(x, at)
+    return patches.unfold(x, at)
 
 
 @op(lambda g, y, x, at: _unfold(g, at=at))
 def _fold(x, at):
-    return compute.fold(x, at)
+    return patches.fold(x, at)
 
 
 # -------------------------------------------------------------------------------------------------- what is asked for
@@ -262,10 +263,10 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor
     if x.ndim not in (2, 3):
         raise ValueError(f"fold: x has shape {x.shape}, expected (N, C * kh * kw, patches), or two axes without a batch")
     at = _geometry("fold", per_axis("fold", "output_size", output_size, 2, 1), kernel_size, stride, padding, dilation, 1)
-    elements, patches = math.prod(at.kernel), math.prod(at.out)
-    if x.shape[-2] % elements or x.shape[-1] != patches:
+    elements, columns = math.prod(at.kernel), math.prod(at.out)
+    if x.shape[-2] % elements or x.shape[-1] != columns:
         raise ValueError(
-            f"fold: x has shape {x.shape}, expected {patches} columns of a multiple of {elements} elements "
+            f"fold: x has shape {x.shape}, expected {columns} columns of a multiple of {elements} elements "
             f"for kernels of size {at.kernel} at {at.out} positions of an image of size {at.size}"
         )
     y = _fold(x if x.ndim == 3 else expand_dims(x, 0), at=at)

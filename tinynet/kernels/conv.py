@@ -1,82 +1,43 @@
 """Convolution in any number of dimensions, and its two gradients, as matrix products over pieces that stay in the cache.
 
-The one idea: an output position sees a patch of the image, and with the patches of one piece of the batch as the columns of
-a matrix (im2col), convolution is ``weight @ columns``, the weight's gradient ``columns @ gradient.T``, and the image's
-gradient ``weight.T @ gradient``, whose columns are added back to where the patches came from (col2im). The columns take
-the kernel's size times the image's memory; so they are made for one image at a time, or for a few small ones, or some rows
-of a large one, in a buffer of about 1 MiB that every thread has and uses again.
+The one idea: with the patches of one piece of the batch as the columns of a matrix (``patches``), convolution is
+``weight @ columns``, the weight's gradient ``columns @ gradient.T``, and the image's gradient ``weight.T @ gradient``, whose
+columns are added back to where the patches came from. The columns take the kernel's size times the image's memory; so they
+are made for one image at a time, or for a few small ones, or some rows of a large one, in buffers of about 1 MiB that
+every thread has and uses again.
 
-Copying and adding take NumPy 0.1 to 0.3 ns an element and some 5 and 18 ns for each run of neighbours. Where runs are short,
-images are first laid *together*, each element of one beside the same element of the others, which makes all runs so many
-times longer. Measured on one thread (of an Intel Xeon, AVX-512, where OpenBLAS reaches 135 GFLOP/s), in ms of CPU time:
+Copying and adding take NumPy 0.1 ns an element, and some 8 and 18 ns for each run of neighbours. Where runs are short,
+images are first laid together, which makes all runs so many times longer. CPU time in ms on one thread of a busy machine
+(Intel Xeon, AVX-512, OpenBLAS at 120 to 140 GFLOP/s), forward / gradient for the weight / for the image:
 
-    batch, channels, kernel, image         products   forward apart, together   image's gradient apart, together
-    64, 32 -> 64, 3x3, 26x26                   10.4       15.3     16.6 - 19         22.6       16.9
-    64, 6 -> 16, 5x5, 14x14                    0.25       0.92     0.63              1.8        1.0
-    32, 64 -> 64, 3x3, 16x16                    4.7        7.9     6.7               11         7.7
-    32, 256 -> 256, 3x3, 8x8                   18.9       24.8     20.2              34         21.5
+    batch, channels, kernel, image      products              apart                 together
+    64, 32 -> 64, 3x3, 26x26            10.4 / 12.0 / 10.4    16.0 / 16.9 / 18.7    18.0 / 16.7 / 20.6
+    64, 6 -> 16, 5x5, 14x14             0.25 / 0.44 / 0.24    0.72 / 0.92 / 1.34    0.60 / 0.73 / 0.82
+    32, 64 -> 128, 3x3, 16x16, by 2     2.5 / 2.4 / 2.2       4.7 / 5.8 / 7.2       3.8 / 4.4 / 4.7
 
-Loops compiled by Numba took 2.6 ms for the columns of the first line, where a copy from a strided view of all patches takes
-3.0 and a copy for each kernel offset 4.0; so nothing here is compiled.
+Loops compiled by Numba took 2.6 ms for all columns of the first line, NumPy 2.0 (in one copy from a strided view 3.0, in one
+for each offset of the kernel 4.0); so nothing here is compiled.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import array_module
+from .patches import Geometry, add_back, buffer, columns_of, down, lines_of, shared_columns_of
 from .threads import parallel
 
 PIECE = 5 * 2**18  # bytes of columns at a time on a CPU: most of a core's second-level cache
 PIECE_ON_A_GPU = 2**28
 TOGETHER = (16, 8, 4, 2)  # how many images may be laid together: powers of 2, for runs that start where vectors do
+COPY_RUN, ADD_RUN = 8.0, 18.0  # ns for a run of neighbours, however long
 PARTS = 16  # into which a batch is divided for the threads, at most
-WORTH_A_PART = 2e5  # ns: what a part should take at least; waking a thread takes 50,000
+WORTH_A_PART = 5e5  # ns: what a part should take at least; with parts of 300,000 two threads were slower than one
 SUMS = 2**22  # elements: the sums of the weight's gradient that the parts keep, all together
-COPY_RUN, ADD_RUN = 5.5, 18.0  # ns for a run of neighbours, however long
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How patches lie on an image: a tuple with a number for each spatial axis, but for ``groups``.
-
-    Output position t sees the elements ``t * stride + k * dilation - padding`` for k below ``kernel``, those outside the
-    image as zeros.
-    """
-
-    size: tuple[int, ...]  # of the image
-    out: tuple[int, ...]  # how many positions
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: tuple[int, ...]  # zeros before the image; those behind follow from the rest
-    groups: int = 1
-
-    @cached_property
-    def padded(self) -> tuple[int, ...]:
-        """The image with the zeros around it that some patch sees."""
-        numbers = zip(self.size, self.padding, self.out, self.stride, self.dilation, self.kernel, strict=True)
-        return tuple(max(n + p, (t - 1) * s + d * (k - 1) + 1) for n, p, t, s, d, k in numbers)
-
-    @cached_property
-    def inner(self) -> tuple:
-        """Where the image lies in the padded one, in an array that has one axis more at its end."""
-        return (..., *(slice(p, p + n) for p, n in zip(self.padding, self.size, strict=True)), slice(None))
-
-    @cached_property
-    def pointwise(self) -> bool:
-        """Whether the columns are the image itself."""
-        return math.prod(self.kernel) == 1 and self.padded == self.out == self.size
-
 
 # ------------------------------------------------------------------------------------------------- the three products
 
@@ -84,23 +45,23 @@ class Geometry:
 def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """x ``(N, C, *size)``, w ``(O, C / groups, *kernel)``, bias ``(O,)`` or None: ``(N, O, *out)``."""
     (x, w, bias), dtype = _of_one_dtype(x, w, bias)
-    xp = array_module(x)
-    piece = _piece(x, len(w), at, COPY_RUN)
+    xp, piece = array_module(x), _piece(x, len(w), at, COPY_RUN)
     y = xp.empty((len(x), len(w), *at.out), x.dtype)
-    matrices = _matrices(w, at)
+    matrices = _matrices(w, at, piece)
     bias = None if bias is None else bias.reshape((at.groups, -1, 1))
 
     def work(start: int, stop: int) -> None:
-        for images, rows, columns in _columns(x, start, stop, at, piece):
-            part = _arranged(y[images, :, rows], piece)
-            apart = xp is np and not piece.together  # the product is the output as it stands
-            product = _lines(part, at) if apart else _buffer("lines", (*part.shape[:2], columns.shape[3]), x)
-            product = product.reshape((len(part), at.groups, -1, columns.shape[3]))
-            xp.matmul(matrices, columns, out=product)
-            if bias is not None:
-                product += bias  # while it is in the cache
-            if not apart:
-                part[...] = product.reshape(part.shape)
+        for images, image in _padded(x, start, stop, at, piece):
+            for top, rows in piece.steps(at):
+                columns = (shared_columns_of if piece.together else columns_of)(image, at, top, rows)
+                part = _rows_first(y[images, :, top : top + rows], piece)
+                direct = xp is np and not piece.together  # the product is the output as it stands
+                product = _grouped(part if direct else buffer("outputs", part.shape, x), at)
+                xp.matmul(matrices, columns, out=product)
+                if bias is not None:
+                    product += bias  # while it is in the cache
+                if not direct:
+                    part[...] = product.reshape(part.shape)
 
     _run(work, len(x), piece.grain, xp)
     return y.astype(dtype, copy=False)
@@ -109,8 +70,8 @@ def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
 def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
     """The gradient for the w of ``conv``, from x and the output's gradient g."""
     (x, g), dtype = _of_one_dtype(x, g)
-    xp, channels, outputs = array_module(x), x.shape[1] // at.groups, g.shape[1] // at.groups
-    piece = _piece(x, g.shape[1], at, COPY_RUN)
+    xp, piece = array_module(x), _piece(x, g.shape[1], at, COPY_RUN)
+    channels, outputs = x.shape[1] // at.groups, g.shape[1] // at.groups
     # (columns, outputs) of each group: 12.0 ms for the products of the first line above, 14.8 as (outputs, columns).
     shape = (at.groups, channels * math.prod(at.kernel), outputs)
     grain = max(piece.grain, -(-len(x) * math.prod(shape) // SUMS))
@@ -118,9 +79,19 @@ def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
 
     def work(start: int, stop: int) -> None:
         total = sums[start // grain]
-        for images, rows, columns in _columns(x, start, stop, at, piece):
-            product = columns @ _gathered(g[images, :, rows], at, piece).swapaxes(-1, -2)
-            total += product[0] if len(product) == 1 else product.sum(axis=0)
+        by_row = total.reshape((channels, at.kernel[0], -1, outputs)) if piece.together else None
+        for images, image in _padded(x, start, stop, at, piece):
+            for top, rows in piece.steps(at):
+                part = g[images, :, top : top + rows]
+                if by_row is None:
+                    product = columns_of(image, at, top, rows) @ _grouped(part, at).swapaxes(-1, -2)
+                    total += product[0] if len(product) == 1 else product.sum(axis=0)
+                    continue
+                part, lines = _copied(_laid(part, piece), piece), lines_of(image, at, top, rows)
+                part = part.reshape((part.shape[1], -1)).T
+                for i, place in down(at, rows):  # a product for each: no columns need be made for it
+                    product = lines[place].reshape((-1, len(part))) @ part
+                    by_row[:, i] += product.reshape((channels, -1, outputs))
 
     _run(work, len(x), grain, xp)
     total = sums[0] if len(sums) == 1 else sums.sum(axis=0)
@@ -137,22 +108,21 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
     xp = array_module(g)
     x = xp.empty((len(g), w.shape[1] * at.groups, *at.size), g.dtype)
     piece = _piece(x, len(w), at, ADD_RUN)
-    matrices = _matrices(w, at).swapaxes(-1, -2)
+    matrices = _matrices(w, at, piece).swapaxes(-1, -2)
     bias = None if bias is None else bias.reshape((-1, *(1 for _ in at.size)))
 
     def work(start: int, stop: int) -> None:
         for first in range(start, stop, piece.images):
             images = slice(first, min(first + piece.images, stop))
-            part = _arranged(x[images], piece)
+            part = _laid(x[images], piece)
             direct = at.padded == at.size and not piece.together
-            image = part if direct else _buffer("image", (*part.shape[:2], *at.padded, part.shape[-1]), x)
+            image = part if direct else buffer("image", (*part.shape[:2], *at.padded, part.shape[-1]), x)
             image[...] = 0
-            for top in range(0, at.out[0], piece.rows):
-                some = g[images, :, top : top + piece.rows]
-                lines = _gathered(some, at, piece)
-                columns = _buffer("columns", (len(part), *matrices.shape[:2], lines.shape[3]), x)
+            for top, rows in piece.steps(at):
+                lines = _grouped(_copied(_rows_first(g[images, :, top : top + rows], piece), piece), at)
+                columns = buffer("columns", (len(lines), *matrices.shape[:2], lines.shape[3]), x)
                 xp.matmul(matrices, lines, out=columns)
-                _add_back(image, columns, at, top, some.shape[2:])
+                add_back(columns, image, at, top, rows, piece.together)
             if not direct:
                 part[...] = image[at.inner]
             if bias is not None:
@@ -162,23 +132,7 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
     return x.astype(dtype, copy=False)
 
 
-def unfold(x: Any, at: Geometry) -> Any:
-    """All patches as columns, ``(N, C * kernel, out)``."""
-    xp = array_module(x)
-    image = xp.zeros((*x.shape[:2], *at.padded, 1), x.dtype)
-    image[at.inner] = x[..., None]
-    return xp.ascontiguousarray(_patches(image, at)).reshape((len(x), x.shape[1] * math.prod(at.kernel), math.prod(at.out)))
-
-
-def fold(columns: Any, at: Geometry) -> Any:
-    """Columns added back to where the patches lie: ``(N, C, *size)``."""
-    xp = array_module(columns)
-    image = xp.zeros((len(columns), columns.shape[1] // math.prod(at.kernel), *at.padded, 1), columns.dtype)
-    _add_back(image, columns, at, 0, at.out)
-    return xp.ascontiguousarray(image[at.inner][..., 0])
-
-
-# ----------------------------------------------------------------------------------------------- patches and columns
+# ------------------------------------------------------------------------------------------------ pieces and layouts
 
 
 class _Piece(NamedTuple):
@@ -189,15 +143,22 @@ class _Piece(NamedTuple):
     together: bool
     grain: int
 
+    def steps(self, at: Geometry) -> Iterator[tuple[int, int]]:
+        """(first row, how many) of each."""
+        for top in range(0, at.out[0], self.rows):
+            yield top, min(self.rows, at.out[0] - top)
+
 
 def _piece(x: Any, outputs: int, at: Geometry, run: float) -> _Piece:
-    """How to go about a batch of images x, where a run of neighbours in the columns costs ``run`` ns."""
+    """How to go about a batch of images x, where a run of neighbours costs ``run`` ns."""
     n, channels, positions, on_cpu = len(x), x.shape[1], math.prod(at.out), isinstance(x, np.ndarray)
     elements = max(1, channels * math.prod(at.kernel) * positions)  # of an image's columns
     row, image = (count * x.itemsize for count in (-(-elements // at.out[0]), channels * math.prod(at.padded)))
     room, count = PIECE if on_cpu else PIECE_ON_A_GPU, 1
-    moved = channels * math.prod(at.size) + outputs * positions
-    if on_cpu and run * elements / max(1, at.out[-1]) > 1.2 * moved:  # ns for laying images together and apart again
+    in_order = len(at.out) > 1 and at.groups == at.dilation[0] == 1  # as shared columns need it
+    runs = elements / at.kernel[0] * at.padded[0] / at.out[0] / max(1, at.out[-1])
+    moved = channels * math.prod(at.size) + outputs * positions  # 1.1 ns for laying together and apart again
+    if on_cpu and in_order and runs * run + 0.1 * elements > 1.1 * moved:
         count = next((c for c in TOGETHER if c <= n and c * row <= room and c * image <= 1.5 * room), 1)
     together = count > 1
     rows = min(at.out[0], max(1, room // (row * count)))
@@ -209,83 +170,55 @@ def _piece(x: Any, outputs: int, at: Geometry, run: float) -> _Piece:
     return _Piece(count, rows, together, -(-grain // count) * count if together else grain)
 
 
-def _arranged(part: Any, piece: _Piece) -> Any:
+def _padded(x: Any, start: int, stop: int, at: Geometry, piece: _Piece) -> Iterator[tuple[slice, Any]]:
+    """Piece by piece: which images, and these, padded, as ``patches`` takes them. They are good until the next."""
+    copied = piece.together or at.padded != at.size
+    if copied:
+        whole = _laid(x[start : min(start + piece.images, stop)], piece)
+        padded = buffer("image", (*whole.shape[:2], *at.padded, whole.shape[-1]), x)
+        padded[...] = 0
+    for first in range(start, stop, piece.images):
+        images = slice(first, min(first + piece.images, stop))
+        image = _laid(x[images], piece)
+        if copied:
+            filled = padded[: len(image), ..., : image.shape[-1]]
+            filled[at.inner] = image
+            image = filled
+        yield images, image
+
+
+def _laid(images: Any, piece: _Piece) -> Any:
     """A view of images ``(n, C, ...)`` as ``(1, C, ..., n)`` where they are laid together, ``(n, C, ..., 1)`` elsewhere."""
-    return part.transpose((*range(1, part.ndim), 0))[None] if piece.together else part[..., None]
+    return images.transpose((*range(1, images.ndim), 0))[None] if piece.together else images[..., None]
 
 
-def _gathered(part: Any, at: Geometry, piece: _Piece) -> Any:
-    """Outputs ``(n, O, ...)``, arranged, as lines ``(..., groups, O / groups, positions)``."""
-    part = _arranged(part, piece)
-    if piece.together:
-        lines = _buffer("lines", part.shape, part)
-        lines[...] = part
-        part = lines
-    return _lines(part, at)
+def _rows_first(part: Any, piece: _Piece) -> Any:
+    """A view of some rows of outputs ``(n, O, rows, ...)``: of images laid together ``(rows, O, ..., n)``."""
+    return part.transpose((2, 1, *range(3, part.ndim), 0)) if piece.together else part
 
 
-def _lines(part: Any, at: Geometry) -> Any:
+def _copied(part: Any, piece: _Piece) -> Any:
+    """Outputs of images laid together, as they lie in memory then."""
+    if not piece.together:
+        return part
+    copy = buffer("outputs", part.shape, part)
+    copy[...] = part
+    return copy
+
+
+def _grouped(part: Any, at: Geometry) -> Any:
+    """Outputs ``(..., O, ...)`` as matrices ``(..., groups, O / groups, positions)``."""
     return part.reshape((len(part), at.groups, part.shape[1] // at.groups, math.prod(part.shape[2:])))
 
 
-def _matrices(w: Any, at: Geometry) -> Any:
-    """Weights ``(O, C / groups, *kernel)`` as ``(groups, O / groups, column)``."""
-    return w.reshape((at.groups, len(w) // at.groups, w.shape[1] * math.prod(at.kernel)))
+def _matrices(w: Any, at: Geometry, piece: _Piece) -> Any:
+    """Weights ``(O, C / groups, *kernel)`` as ``(groups, O / groups, column)``, in the columns' order."""
+    column = w.shape[1] * math.prod(at.kernel)
+    w = w.transpose((0, *range(2, w.ndim), 1)) if piece.together else w
+    return w.reshape((at.groups, len(w) // at.groups, column))
 
 
-def _patches(image: Any, at: Geometry) -> Any:
-    """A view of the patches of padded images ``(N, C, *padded, n)``: ``(N, C, *kernel, *out, n)``."""
-    first, channel, *along, last = image.strides
-    strides = (first, channel, *map(mul, at.dilation, along), *map(mul, at.stride, along), last)
-    shape = (*image.shape[:2], *at.kernel, *at.out, image.shape[-1])
-    return array_module(image).lib.stride_tricks.as_strided(image, shape, strides)
-
-
-def _columns(x: Any, start: int, stop: int, at: Geometry, piece: _Piece) -> Iterator[tuple[slice, slice, Any]]:
-    """Piece by piece: which images, which rows of their output, and the columns ``(..., groups, column, position)``.
-
-    The columns are good until the next piece is asked for.
-    """
-    copied = piece.together or at.padded != at.size
-    if copied:
-        whole = _arranged(x[start : min(start + piece.images, stop)], piece)
-        image = _buffer("image", (*whole.shape[:2], *at.padded, whole.shape[-1]), x)
-        image[...] = 0
-    else:
-        image = _arranged(x[start:stop], piece)
-    patches = image if at.pointwise else _patches(image, at)
-    before = (slice(None),) * (patches.ndim - 1 - len(at.out))
-    for first in range(start, stop, piece.images):
-        images = slice(first, min(first + piece.images, stop))
-        n = images.stop - first
-        if not copied:
-            seen = patches[first - start : images.stop - start]
-        else:
-            seen, filled = (patches[..., :n], image[..., :n]) if piece.together else (patches[:n], image[:n])
-            filled[at.inner] = _arranged(x[images], piece)
-        for top in range(0, at.out[0], piece.rows):
-            rows = slice(top, top + piece.rows)
-            place = (*before, rows)
-            columns = seen[place]
-            if not at.pointwise:
-                buffer = _buffer("columns", columns.shape, x)
-                buffer[...] = columns
-                columns = buffer
-            yield images, rows, columns.reshape((len(seen), at.groups, -1, math.prod(columns.shape[len(before) :])))
-
-
-def _add_back(image: Any, columns: Any, at: Geometry, top: int, out: tuple[int, ...]) -> None:
-    """Add the columns of the positions ``out``, from row ``top`` on, to the padded images where their patches lie."""
-    columns = columns.reshape((*image.shape[:2], math.prod(at.kernel), *out, image.shape[-1]))
-    offsets = itertools.product(*(range(0, k * d, d) for k, d in zip(at.kernel, at.dilation, strict=True)))
-    for i, offset in enumerate(offsets):
-        first = (offset[0] + top * at.stride[0], *offset[1:])
-        steps = zip(first, out, at.stride, strict=True)
-        places = (..., *(slice(o, o + (t - 1) * s + 1, s) for o, t, s in steps), slice(None))
-        image[places] += columns[:, :, i]
-
-
-# ---------------------------------------------------------------------------------------------- running, and memory
+# ------------------------------------------------------------------------------------------------------------ running
 
 
 def _of_one_dtype(*arrays: Any) -> tuple[list, Any]:
@@ -307,24 +240,3 @@ def _run(work: Callable[[int, int], None], n: int, grain: int, xp: Any) -> None:
         parallel(work, n, grain)
     finally:
         np.setbufsize(before)
-
-
-class _Kept(threading.local):
-    def __init__(self) -> None:
-        self.buffers: dict[tuple[str, str], Any] = {}
-
-
-_kept = _Kept()
-
-
-def _buffer(name: str, shape: tuple[int, ...], like: Any) -> Any:
-    """An array without values, of this thread, good until the next one of that name: its pages are there already."""
-    if not isinstance(like, np.ndarray):
-        return array_module(like).empty(shape, like.dtype)
-    size = math.prod(shape)
-    flat = _kept.buffers.get((name, like.dtype.char))
-    if flat is None or flat.size < size:
-        flat = np.empty(size, like.dtype)
-        if flat.nbytes <= 4 * PIECE:
-            _kept.buffers[name, like.dtype.char] = flat
-    return flat[:size].reshape(shape)
