@@ -1,119 +1,78 @@
-"""One training step (forward, loss, backward, optimizer), beside PyTorch's.
+"""One training step (forward, loss, backward, optimizer) of six networks, beside PyTorch's and others': time and memory.
 
     python -m benchmarks.step_time
-    python -m benchmarks.step_time --rounds 5 --threads 1
+    python -m benchmarks.step_time --rounds 5 --only LeNet --json out/step_time.json
 
-Each library runs in a process of its own, so that their thread pools do not meet, the two in turn for several rounds;
-shown are the medians over all steps, in microseconds, and their ratio. PyTorch runs eagerly with its fused optimizer.
+float32, the same batches of random images for all, which take turns; the optimizer is Adam but where SGD is said. Every
+contender warms up before it is timed, PyTorch's compiler and ours included. Shown are medians in microseconds: over the
+steps of a process, then over the rounds. The memory is the peak of the process beyond what it had after its imports.
+
+PyTorch runs eagerly with its fused optimizer, with its convolution networks in the channels_last layout, and compiled
+(``torch.compile`` of model and loss; that needs a C++ compiler). "array code" is tinynet without Numba.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 import time
-from itertools import pairwise
+from itertools import cycle, pairwise
 
-# name: (widths, batch, optimizer)
-NETWORKS = {
-    "784-32-10, batch 32": ((784, 32, 10), 32, "Adam"),
-    "784-256-128-10, batch 64": ((784, 256, 128, 10), 64, "Adam"),
-    "784-256-128-10, batch 128, SGD": ((784, 256, 128, 10), 128, "SGD"),
-    "784-1000-1000-10, batch 128": ((784, 1000, 1000, 10), 128, "Adam"),
+from . import networks, others, turns
+from .networks import NETWORKS, Network
+from .turns import Contender
+
+CONTENDERS = {
+    "tinynet": turns.OURS,
+    "torch": turns.TORCH,
+    "torch channels_last": turns.TORCH,
+    "torch compiled": Contender("torch", ("torch", "torch._dynamo"), slow=True),
+    "array code": turns.ARRAY_CODE,
+    "dezero": Contender("dezero", ("numpy",), slow=True),
+    "mygrad": Contender("mygrad", ("mygrad",), slow=True),
+    "tinygrad": Contender("tinygrad", ("numpy", "tinygrad"), {"DEV": "CPU", "TRAINING": "1"}, slow=True),
 }
-WARM_UP, STEPS = 30, 200
+BUILDERS = {
+    "tinynet": networks.tinynets,
+    "array code": networks.tinynets,
+    "torch": networks.torchs,
+    "torch channels_last": lambda network: networks.torchs(network, channels_last=True),
+    "torch compiled": lambda network: networks.torchs(network, compiled=True),
+    "dezero": others.dezeros,
+    "mygrad": others.mygrads,
+    "tinygrad": others.tinygrads,
+}
+LEAST = 4  # steps, however long they take
 
 
-def ours(widths, batch, rule):
-    import numpy as np
-
-    import tinynet as tn
-    from tinynet import functions as F
-    from tinynet import layers as L
-
-    layers = [layer for i, o in pairwise(widths) for layer in (L.Linear(i, o), L.ReLU())]
-    model = tn.Sequential(*layers[:-1])
-    optimizer = getattr(tn.optim, rule)(model, lr=0.001)
-    x, y = tn.rand(batch, widths[0]), tn.tensor(np.arange(batch) % 10)
-
-    def step():
-        loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
-def torchs(widths, batch, rule):
-    import torch
-
-    layers = [m for i, o in pairwise(widths) for m in (torch.nn.Linear(i, o), torch.nn.ReLU())]
-    model = torch.nn.Sequential(*layers[:-1])
-    optimizer = getattr(torch.optim, rule)(model.parameters(), lr=0.001, fused=True)
-    x, y = torch.rand(batch, widths[0]), torch.arange(batch) % 10
-
-    def step():
-        loss = torch.nn.functional.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
-LIBRARIES = {"tinynet": ours, "torch": torchs}
-
-
-def measure(library: str, network: str) -> list[float]:
-    """The time of each step, in microseconds."""
-    step = LIBRARIES[library](*NETWORKS[network])
-    for _ in range(WARM_UP):
-        step()
-    times = [time.perf_counter()]
-    for _ in range(STEPS):
-        step()
-        times.append(time.perf_counter())
+def timed(network: Network, contender: str, seconds: float, warm_up: float) -> list[float]:
+    """The time of each step in microseconds, for so many seconds after a warm-up of so many."""
+    step, batches = BUILDERS[contender](network)
+    turn = cycle(batches)
+    for least, budget in ((LEAST, warm_up), (LEAST, seconds)):
+        times, end = [time.perf_counter()], 0.0
+        while len(times) <= least or times[-1] < end:
+            step(*next(turn))
+            times.append(time.perf_counter())
+            end = end or times[-1] + budget  # the first step may compile, which is no part of the warm-up
     return [(b - a) * 1e6 for a, b in pairwise(times)]
 
 
-def installed(library: str) -> bool:
-    code = f"import {library}"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+def measure(contender: str, case: str, seconds: float, warm_up: float) -> dict[str, list[float]]:
+    network = NETWORKS[case]
+    if contender == "torch channels_last" and not network.convolves:
+        raise turns.Skip("the layout is for convolution networks")
+    return {"time": timed(network, contender, seconds, warm_up)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Training steps of fully connected networks, beside PyTorch's.")
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="processes for each library and network (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=os.cpu_count(), help="threads for each library (default: %(default)s)"
-    )
-    parser.add_argument("--only", nargs=2, metavar=("LIBRARY", "NETWORK"), help=argparse.SUPPRESS)
+    parser = turns.arguments(__doc__, NETWORKS, CONTENDERS)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of steps in each process (default: %(default)s)")
     args = parser.parse_args()
-    if args.only:
-        print(json.dumps(measure(*args.only)))
-        return
-    names = [name for name in LIBRARIES if installed(name)]
-    threads = {f"{pool}_NUM_THREADS": str(args.threads) for pool in ("OMP", "OPENBLAS", "MKL")}
-    print(
-        f"{'µs a step, median':<32}" + "".join(f"{name:>10}" for name in names) + f"{'ratio':>8}   ({args.threads} threads)"
-    )
-    for network in NETWORKS:
-        times: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(args.rounds):
-            for name in names:
-                command = [sys.executable, "-m", "benchmarks.step_time", "--only", name, network]
-                run = subprocess.run(command, env={**os.environ, **threads}, capture_output=True, check=True, text=True)
-                times[name] += json.loads(run.stdout)
-        medians = [statistics.median(times[name]) for name in names]
-        ratio = f"{medians[0] / medians[-1]:>8.2f}" if len(medians) > 1 else ""
-        print(f"{network:<32}" + "".join(f"{m:>10,.0f}" for m in medians) + ratio)
+    seconds, warm_up = (0.05, 0.02) if args.quick else (args.seconds, 0.5)
+    results = turns.compete("step_time", args, seconds=seconds, warm_up=warm_up)
+    theirs = [name for name in CONTENDERS if name.startswith("torch")]
+    print(turns.table(results, "time", "µs a step", against=theirs))
+    print("\n" + turns.table(results, "memory", "MB at the peak", against=theirs))
+    turns.finish(args, "step_time", results, unit="microseconds a step; megabytes")
 
 
 if __name__ == "__main__":

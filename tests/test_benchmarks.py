@@ -1,0 +1,114 @@
+"""What the benchmarks share: contenders in turn, one that fails or has nothing to do, the table and the file."""
+
+import json
+import sys
+import types
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from benchmarks import networks, step_time, turns
+from benchmarks.turns import Contender
+
+FAKE = """
+import os
+from benchmarks import turns
+
+def measure(contender, case, factor):
+    print("a library that talks")
+    if contender == "ill":
+        raise ValueError("no good")
+    if contender == "dead":
+        os._exit(3)
+    if case == "large" and contender == "small only":
+        raise turns.Skip("too large")
+    threads, own = int(os.environ["OMP_NUM_THREADS"]), os.environ.get("OWN")
+    return {"time": [factor, 3 * factor, 2 * factor], "threads": threads, "own": own}
+"""
+CONTENDERS = {
+    "tinynet": Contender(environment={"OWN": "1"}),
+    "small only": Contender(),
+    "ill": Contender(),
+    "dead": Contender(),
+    "absent": Contender("a_package_that_nobody_has"),
+}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A benchmark of two cases, with each of the things that can happen to a contender."""
+    (tmp_path / "fake.py").write_text(FAKE)
+    start = f"import benchmarks; benchmarks.__path__.append({str(tmp_path)!r}); from benchmarks import turns; turns.child()"
+    run = turns.subprocess.run
+
+    def with_fake(command, **keywords):
+        return run([*command[:2], start, *command[3:]] if command[1] == "-c" else command, **keywords)
+
+    monkeypatch.setattr(turns, "subprocess", types.SimpleNamespace(run=with_fake, CalledProcessError=OSError))
+    path = tmp_path / "out" / "fake.json"
+    options = ["--rounds", "2", "--threads", "3", "--json", str(path)]
+    args = turns.arguments("", ["small", "large"], CONTENDERS).parse_args(options)
+    return args, turns.compete("fake", args, factor=10)
+
+
+def test_contenders_in_turn(results, capsys):
+    args, found = results
+    by = {(r.case, r.contender): r for r in found}
+    assert len(by) == 8
+    assert by["small", "tinynet"].values["time"] == [20, 20]
+    assert by["small", "tinynet"].values["threads"] == [3, 3]
+    assert by["small", "tinynet"].values["own"] == ["1", "1"]
+    assert by["small", "small only"].values["own"] == [None, None]
+    assert min(by["small", "tinynet"].values["memory"]) >= 0
+    assert by["large", "small only"].skipped == "too large"
+    assert by["large", "ill"].error == "ValueError: no good"
+    assert by["small", "dead"].error.startswith("exit code 3")
+    lines = turns.table(found, "time", "µs").splitlines()
+    assert lines[1].split() == ["small", "20.0", "20.0", "failed", "failed", "1.00", "-", "-"]
+    assert lines[2].split() == ["large", "20.0", "-", "failed", "failed", "-", "-", "-"]
+    turns.finish(args, "fake", found, unit="µs")
+    said = capsys.readouterr().out
+    assert "failed: ill, large: ValueError: no good" in said
+    assert "3 threads each" in said
+    written = json.loads(args.json.read_text())
+    assert written["benchmark"] == "fake"
+    assert written["rounds"] == 2
+    assert written["versions"]["numpy"] == np.__version__
+    assert len(written["results"]) == 8
+
+
+def test_what_is_chosen():
+    parser = turns.arguments("", ["LeNet, 64", "cnn", "mlp"], CONTENDERS)
+    assert turns.chosen(parser.parse_args([])) == ["LeNet, 64", "cnn", "mlp"]
+    assert turns.chosen(parser.parse_args(["--only", "lenet", "ML"])) == ["LeNet, 64", "mlp"]
+
+
+def test_the_networks_are_those_of_the_table():
+    sizes = [
+        sum(p.size for p in networks.stacked(tn.layers, tn.Sequential, n).parameters()) for n in networks.NETWORKS.values()
+    ]
+    fully_connected = [sum(i * o + o for i, o in pairwise(w)) for w in [(784, 32, 10), (784, 256, 128, 10)]]
+    assert sizes[:3] == [*fully_connected, fully_connected[1]]
+    assert sizes[4:] == [61706, 1199882]
+
+
+@pytest.mark.parametrize("name", ["784-32-10, 32", "LeNet-5, 64"])
+def test_a_step_of_a_benchmark_learns(name):
+    step, batches = networks.tinynets(networks.NETWORKS[name])
+    losses = [step(*batches[0]).item() for _ in range(5)]
+    assert losses[-1] < losses[0]
+
+
+def test_times_are_of_single_steps(monkeypatch):
+    monkeypatch.setitem(step_time.BUILDERS, "fake", lambda network: (lambda x, y: None, [(0, 0)]))
+    times = step_time.timed(networks.NETWORKS["LeNet-5, 64"], "fake", seconds=0.0, warm_up=0.0)
+    assert len(times) == step_time.LEAST
+    assert min(times) >= 0
+
+
+def test_the_benchmarks_import_no_library_before_they_run():
+    names = ("numpy", "tinynet", "torch", "matplotlib")
+    code = f"import sys; from benchmarks import step_time; sys.exit(bool(sys.modules.keys() & {names!r}))"
+    assert turns.subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
