@@ -60,6 +60,11 @@ def parse_device(name: str) -> str:
     return f"cuda:{number}" if number else "cuda"
 
 
+def device_number(name: str) -> int:
+    """Which GPU the canonical name of one means."""
+    return int(name[5:] or 0)
+
+
 class _Default(threading.local):
     name: str | None = None  # set by `with device(...)`, per thread
 
@@ -146,7 +151,7 @@ def to_device(x: Any, name: str) -> Any:
         return x
     if name == "cpu":
         return gpu_module().asnumpy(x)
-    with gpu_module().cuda.Device(int(name[5:] or 0)):
+    with gpu_module().cuda.Device(device_number(name)):
         return gpu_module().asarray(x)
 
 

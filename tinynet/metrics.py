@@ -1,6 +1,6 @@
 """Metrics: numbers for people, not for gradients. Each takes outputs and targets (Tensors, arrays, lists), returns a float.
 
-The exception is ``confusion_matrix``, a table of counts. All are computed on the CPU.
+The exception is ``confusion_matrix``, a table of counts. Accuracy is computed where the outputs live, all others on the CPU.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .backend import to_device
-from .tensor import as_array
+from .backend import device_of, to_device
+from .tensor import as_array, read
 
 
 def _arrays(*operands: Any) -> list[np.ndarray]:
@@ -26,13 +26,22 @@ def accuracy(logits: Any, targets: Any) -> float:
     >>> accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
     0.5
     """
-    logits, ids = _scored("accuracy", logits, targets)
-    return float((logits.argmax(axis=1) == ids).mean()) if ids.size else float("nan")
+    return read(_accuracy(logits, targets))
 
 
-def _scored(name: str, logits: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+def _accuracy(logits: Any, targets: Any) -> Any:
+    arrays = as_array(logits), as_array(targets)
+    logits, ids = _scored("accuracy", *(arrays if device_of(arrays[0]) == device_of(arrays[1]) else _arrays(*arrays)))
+    return (logits.argmax(axis=1) == ids).mean() if ids.size else float("nan")
+
+
+# What ``fit`` asks for: the same, left where it was computed, so that nothing waits for a GPU. A metric of yours may have that
+# attribute, too: a function whose result is a number, or an array or a Tensor of one.
+accuracy.unread = _accuracy  # type: ignore[attr-defined]
+
+
+def _scored(name: str, logits: Any, targets: Any) -> tuple[Any, Any]:
     """Logits ``(N, C, ...)`` and the ids of the targets, ``(N, ...)``."""
-    logits, targets = _arrays(logits, targets)
     ids = targets.argmax(axis=1) if targets.shape == logits.shape and logits.ndim > 1 else targets
     if logits.ndim < 2 or logits.shape[1] < 2 or ids.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(
@@ -50,7 +59,7 @@ def top_k_accuracy(logits: Any, targets: Any, k: int = 5) -> float:
     >>> top_k_accuracy([[0.1, 0.5, 0.4], [0.8, 0.1, 0.1]], [2, 2], k=2)
     0.5
     """
-    logits, ids = _scored("top_k_accuracy", logits, targets)
+    logits, ids = _scored("top_k_accuracy", *_arrays(logits, targets))
     classes = logits.shape[1]
     if not isinstance(k, (int, np.integer)) or not 1 <= k <= classes:
         raise ValueError(f"top_k_accuracy: k is {k!r}, expected an integer from 1 to {classes}, the number of classes")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import array_module, default_device, device_of, is_array, to_device
+from .kernels.checks import settle
 
 # What an op does in a thread: remember its inputs where one requires a gradient; not (no_grad); or, inside the rules of an
 # ordinary backward, map arrays to arrays, so that rules may call ops and pay nothing for it. Or remember its inputs
@@ -130,18 +131,29 @@ class Tensor:
     # ------------------------------------------------------------------------------------------------ ways out
 
     def item(self) -> float | int | bool:
-        """The one element as a Python number. Waits for a GPU. ValueError where there is not exactly one."""
+        """The one element as a Python number. ValueError where there is not exactly one.
+
+        On a GPU, this and all else that reads numbers (``numpy``, ``tolist``, ``float``, ``print``) waits for what has been
+        started there, and raises ``IndexError`` where a label or an id was out of range in it.
+        """
         if self.size != 1:
             raise ValueError(f"item: only a Tensor of one element is a number, this one has shape {self.shape}")
-        return self.data.item()
+        value = self.data.item()
+        if not isinstance(self.data, np.ndarray):
+            settle()
+        return value
 
     def numpy(self) -> np.ndarray:
         """The data as a NumPy array: shared on a CPU, copied from a GPU."""
-        return to_device(self.data, "cpu")
+        if isinstance(self.data, np.ndarray):
+            return self.data
+        array = to_device(self.data, "cpu")
+        settle()
+        return array
 
     def tolist(self) -> Any:
         """The data as nested lists of Python numbers."""
-        return self.data.tolist()
+        return self.numpy().tolist()
 
     def detach(self) -> Tensor:
         """A leaf that shares the data and requires no gradient."""
@@ -174,7 +186,7 @@ class Tensor:
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(f"the truth of a Tensor of shape {self.shape} is ambiguous; use .any() or .all()")
-        return bool(self.data)
+        return bool(self.item())
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
@@ -252,6 +264,11 @@ def make(data: Any, kind: type[Tensor] = Tensor) -> Tensor:
     t._requires_grad = False
     t._inputs, t._keywords = (), NONE
     return t
+
+
+def read(x: Any) -> float:
+    """A number, or the one element of an array, as a Python number; waits for a GPU as ``Tensor.item`` does."""
+    return float(make(x).item()) if is_array(x) else float(x)
 
 
 def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Any:

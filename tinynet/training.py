@@ -17,6 +17,8 @@ from .data import DataLoader
 from .layers import Layer
 from .layers.layer import inner_layers
 from .metrics import accuracy
+from .op import data_of
+from .tensor import read
 
 Metrics = dict[str, Callable[[Any, Any], float]]
 EVENTS = ("on_batch_end", "on_epoch_end")
@@ -103,16 +105,18 @@ class Running:
     def add(self, loss: Any, outputs: Any, targets: Any) -> None:
         n = len(targets)
         self.samples += n
-        # The loss is added up where it lives: on a GPU nothing waits for it until somebody reads it.
+        # Loss and accuracy are added up where they live: on a GPU nothing waits for them until somebody reads them.
         self.totals[0] = self.totals[0] + loss.data.astype("float64") * n
         with no_grad():  # a metric may be written with Tensors
             for i, metric in enumerate(self.metrics.values(), 1):
-                self.totals[i] += float(metric(outputs, targets)) * n
+                unread = getattr(metric, "unread", None)
+                value = float(metric(outputs, targets)) if unread is None else data_of(unread(outputs, targets))
+                self.totals[i] = self.totals[i] + value * n
 
     def means(self, prefix: str = "") -> dict[str, float]:
         names = [f"{prefix}{name}" for name in ("loss", *self.metrics)]
         n = self.samples or float("nan")
-        return {name: float(total) / n for name, total in zip(names, self.totals, strict=True)}
+        return {name: read(total) / n for name, total in zip(names, self.totals, strict=True)}
 
 
 def evaluate(model: Layer, loader: Iterable, loss: Callable, metrics: Metrics, prefix: str = "") -> dict[str, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from ..autograd import Placed
 from ..backend import array_module, is_array
 from ..kernels import add_at
+from ..kernels.checks import checked_ids
 from ..op import data_of, module_of, op
 from ..tensor import Tensor
 from .shape import arraylike, in_bounds, moveaxis, reshape
@@ -66,14 +67,19 @@ def _along(axis: int, indices: Any) -> tuple:
 def take(x, indices, axis=None) -> Tensor:
     """The elements (slices, with ``axis``) at integer ``indices``, of the flattened array without ``axis``.
 
-    Indices may repeat; their gradients add up. IndexError out of range.
+    Indices may repeat; their gradients add up. IndexError out of range; on a GPU where the next number is read (with
+    ``x[indices]`` it is CuPy that picks, and counts on from the other end).
     """
     x = arraylike(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     if not isinstance(indices, (int, np.integer)):
         indices = data_of(arraylike(indices))
-    return _getitem(x, index=_along(in_bounds(axis, x.ndim, "take"), indices))
+    axis = in_bounds(axis, x.ndim, "take")
+    if is_array(indices) and not isinstance(indices, np.ndarray) and indices.dtype.kind in "iu":
+        n = x.shape[axis]  # NumPy raises by itself; CuPy would count on from the other end
+        indices, _ = checked_ids(indices, -n, n, ("take: index {id} is out of bounds for axis {0} with size {1}", axis, n))
+    return _getitem(x, index=_along(axis, indices))
 
 
 def take_along_axis(x, indices, axis) -> Tensor:
@@ -107,16 +113,14 @@ def rows_of_ones(ids, num_classes, dtype):
 def one_hot(ids, num_classes, dtype=np.float32) -> Tensor:
     """For each integer id a row of zeros with a 1 at that place: shape ``(*ids.shape, num_classes)``.
 
-    IndexError for an id outside [0, num_classes).
+    IndexError for an id outside [0, num_classes); on a GPU where the next number is read.
     """
     ids = arraylike(ids)
     plain = data_of(ids)
     if plain.dtype.kind not in "iu":
         raise TypeError(f"one_hot: ids must be integers, got {plain.dtype}")
-    wrong = (plain < 0) | (plain >= num_classes)
-    if wrong.any():
-        raise IndexError(f"one_hot: id {int(plain[wrong][0])} is outside [0, {num_classes})")
-    return rows_of_ones(ids, num_classes, dtype)
+    plain, _ = checked_ids(plain, 0, num_classes, ("one_hot: id {id} is outside [0, {0})", num_classes))
+    return rows_of_ones(plain, num_classes, dtype)
 
 
 # -------------------------------------------------------------------------------------------------------- sorting

@@ -6,11 +6,14 @@ are the checks, and that one row may be left out of training.
 
 from __future__ import annotations
 
+from ..kernels.checks import checked_ids
 from ..op import data_of
 from ..tensor import Tensor
 from .elementwise import where
 from .indexing import getitem
-from .shape import arraylike, first_place
+from .shape import arraylike
+
+OUTSIDE = "embedding: id {id} at position {at} is outside [0, {0}), the rows that a weight of shape {1} has"
 
 
 def embedding(ids, weight, padding_idx=None) -> Tensor:
@@ -20,7 +23,8 @@ def embedding(ids, weight, padding_idx=None) -> Tensor:
     gets none; the id itself must not be negative. ``ids`` come first, as in PyTorch; other than there, the gradient is
     always that of a dense table.
 
-    Raises ``IndexError`` naming an id outside [0, rows) and its position, ``TypeError`` for ids that are no integers,
+    Raises ``IndexError`` naming an id outside [0, rows) and its position (on a GPU where the next number is read, or in
+    ``tn.cuda.synchronize``: asking at once would wait for it in every step), ``TypeError`` for ids that are no integers,
     ``ValueError`` for a weight that is no table, or a ``padding_idx`` outside it.
 
     >>> embedding([[0, 2], [2, 2]], [[1.0, 1.5], [2.0, 2.5], [3.0, 3.5]]).shape
@@ -32,12 +36,7 @@ def embedding(ids, weight, padding_idx=None) -> Tensor:
     rows = weight.shape[0]
     if ids.dtype.kind not in "iu":
         raise TypeError(f"embedding: ids must be integers, got {ids.dtype}")
-    if ids.size and (ids.min() < 0 or ids.max() >= rows):
-        at = first_place((ids < 0) | (ids >= rows))
-        raise IndexError(
-            f"embedding: id {int(ids[at])} at position {at} is outside [0, {rows}), "
-            f"the rows that a weight of shape {weight.shape} has"
-        )
+    ids, _ = checked_ids(ids, 0, rows, (OUTSIDE, rows, weight.shape))
     y = getitem(weight, ids)
     if padding_idx is None:
         return y

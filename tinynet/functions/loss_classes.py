@@ -12,13 +12,17 @@ import numpy as np
 
 from .. import kernels
 from ..backend import array_module
+from ..kernels.checks import checked_ids
 from ..op import data_of, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
 from .elementwise import where
 from .indexing import rows_of_ones
 from .loss import reduced
-from .shape import arraylike, arraylikes, expand_dims, first_place, moveaxis, reshape
+from .shape import arraylike, arraylikes, expand_dims, moveaxis, reshape
+
+
+OUTSIDE = "{0}: label {id} at position {at} is outside [0, {1}), the classes that scores of shape {2} have"
 
 
 def _at(x, ids) -> tuple[Any, Any]:
@@ -38,33 +42,32 @@ def _cross_entropy(x, ids):
     return kernels.cross_entropy(x, ids)
 
 
+def _mean_cross_entropy_rule(g, y, x, ids, kept):
+    if isinstance(g, Tensor):
+        ones = rows_of_ones(ids, x.shape[1], x.dtype)  # of an id of -1 none
+        return (softmax(x) * (ids >= 0)[:, None] - ones) * (g / kept.clip(1))
+    return kernels.mean_cross_entropy_grad(g, x, ids, kept)
+
+
+@op(_mean_cross_entropy_rule, None, None)
+def _mean_cross_entropy(x, ids, kept):
+    """The mean of the same over those ids that are not -1, ``kept`` in number: on a GPU, where asking for that would wait."""
+    return kernels.mean_cross_entropy(x, ids, kept)
+
+
 @op(lambda g, y, x, ids: -g[:, None] * rows_of_ones(ids, x.shape[1], x.dtype), None)
 def _nll(x, ids):
     return -x[_at(x, ids)]
 
 
 def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, Any]:
-    """Targets as integer ids ``(N,)`` with 0 in place of the ignored ones, and which are ignored (None: none)."""
+    """Targets as integer ids with -1 in place of the ignored ones, and how many are not (on a GPU an array, which is not read)."""
     expected = (scores.shape[0], *scores.shape[2:])
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")
     if targets.shape != expected:
         raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {scores.shape}")
-    ids, classes = data_of(targets), scores.shape[1]
-    if ids.size == 0 or (ids.min() >= 0 and ids.max() < classes and not 0 <= ignore_index < classes):
-        return ids.reshape(-1), None  # the usual case, told from the others by two looks
-    ignored = ids == ignore_index
-    if ignored.any():
-        ids = array_module(ids).where(ignored, 0, ids)
-    else:
-        ignored = None
-    if ids.min() < 0 or ids.max() >= classes:
-        at = first_place((ids < 0) | (ids >= classes))
-        raise IndexError(
-            f"{name}: label {int(ids[at])} at position {at} is outside [0, {classes}), "
-            f"the classes that scores of shape {scores.shape} have"
-        )
-    return ids.reshape(-1), None if ignored is None else ignored.reshape(-1)
+    return checked_ids(data_of(targets), 0, scores.shape[1], (OUTSIDE, name, scores.shape[1], scores.shape), ignore_index)
 
 
 def _rows(scores) -> Any:
@@ -83,10 +86,16 @@ def _class_weights(name: str, weight, scores, dtype) -> Any:
 
 def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
     """The loss ``each(rows, ids)`` of every sample, weighted by class, those ignored left out, and reduced."""
-    ids, ignored = _checked_ids(name, scores, targets, ignore_index)
-    rows = _rows(scores)
+    ids, kept = _checked_ids(name, scores, targets, ignore_index)
+    ids, rows, all_kept = ids.reshape(-1), _rows(scores), isinstance(kept, int) and kept == ids.size
+    if each is _cross_entropy and reduction == "mean" and weight is None and not smoothing and not isinstance(kept, int):
+        return _mean_cross_entropy(rows, ids, kept)
     if smoothing:
         each, rows = _nll, log_softmax(rows)
+    ignored = None
+    if not all_kept:
+        ignored = ids < 0
+        ids = array_module(ids).where(ignored, 0, ids)
     loss = each(rows, ids)
     if weight is None and ignored is None and not smoothing:
         return reduced(loss if scores.ndim == 2 else reshape(loss, targets.shape), reduction, name)
@@ -139,7 +148,8 @@ def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothi
     ``label_smoothing`` e mixes the target with e times the uniform distribution (Szegedy et al. 2016,
     arXiv:1512.00567).
 
-    Raises ``IndexError`` naming a label outside [0, C), -1 included; ``ValueError`` for shapes that do not fit;
+    Raises ``IndexError`` naming a label outside [0, C), -1 included (on a GPU where the next number is read, or in
+    ``tn.cuda.synchronize``: asking at once would wait for it in every step); ``ValueError`` for shapes that do not fit;
     ``TypeError`` for ids that are not integers.
 
     >>> cross_entropy([[2.0, 0.0], [0.0, 2.0]], [0, 0])

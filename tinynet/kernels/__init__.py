@@ -2,6 +2,6 @@
 
 from .elementary import abs, exp, maximum, minimum, sign, sqrt, where
 from .scatter import add_at
-from .softmax import cross_entropy, cross_entropy_grad
+from .softmax import cross_entropy, cross_entropy_grad, mean_cross_entropy, mean_cross_entropy_grad
 from .squares import square_sums
 from .update import update

@@ -13,12 +13,16 @@ import numpy as np
 
 from ..backend import array_module
 from .compiled import loops_of
+from .gpu import softmax as on_gpu
+from .gpu.launch import takes
 
 LOOPS_FROM = 256  # elements: below, array code takes less than importing Numba (half a second) could ever save
 
 
 def cross_entropy(x: Any, ids: Any) -> Any:
     """-log(softmax(x))[i, ids[i]] for x ``(N, C)`` and ids ``(N,)``, each in [0, C): ``(N,)``."""
+    if takes(x):
+        return on_gpu.cross_entropy(x, ids)
     loop = loops_of(_cross_entropy, x, least=LOOPS_FROM)
     if loop is not None:
         y = np.empty(len(x), x.dtype)
@@ -31,6 +35,8 @@ def cross_entropy(x: Any, ids: Any) -> Any:
 
 def cross_entropy_grad(g: Any, x: Any, ids: Any) -> Any:
     """The gradient of ``cross_entropy`` for x: g (softmax(x) - the rows of ones at ids)."""
+    if takes(x, g):
+        return on_gpu.cross_entropy_grad(g, x, ids)
     loop = loops_of(_cross_entropy_grad, x, least=LOOPS_FROM)
     if loop is not None:
         gx = np.empty_like(x)
@@ -42,6 +48,27 @@ def cross_entropy_grad(g: Any, x: Any, ids: Any) -> Any:
     e[xp.arange(len(ids)), ids] -= 1
     e *= g[:, None]
     return e
+
+
+def mean_cross_entropy(x: Any, ids: Any, kept: Any) -> Any:
+    """The mean of ``cross_entropy`` over the rows whose id is not -1; ``kept``, an array without axes, says how many these are.
+
+    NaN where there are none. For a GPU: on a CPU it is known at once which rows are left out.
+    """
+    if takes(x):
+        return on_gpu.mean_cross_entropy(x, ids, kept)
+    xp = array_module(x)
+    loss = xp.where(ids < 0, 0, cross_entropy(x, xp.where(ids < 0, 0, ids)))
+    return loss.sum() / xp.where(kept == 0, np.nan, kept).astype(x.dtype)
+
+
+def mean_cross_entropy_grad(g: Any, x: Any, ids: Any, kept: Any) -> Any:
+    """The gradient of ``mean_cross_entropy`` for x; 0 where there are no rows."""
+    if takes(x, g):
+        return on_gpu.mean_cross_entropy_grad(g, x, ids, kept)
+    xp = array_module(x)
+    each = xp.where(ids < 0, 0, g / kept.clip(1).astype(g.dtype)).astype(x.dtype)
+    return cross_entropy_grad(each, x, xp.where(ids < 0, 0, ids))
 
 
 def _shifted(x: Any, xp: Any) -> Any:

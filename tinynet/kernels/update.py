@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from . import compiled, gpu, source
+from . import compiled, source
+from .gpu import update as gpu
 from .trace import Trace, Untraceable, trace
 
 PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; more where a rule has fewer

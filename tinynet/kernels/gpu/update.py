@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ..backend import array_module
-from .source import c_source
-from .trace import Trace
+from ...backend import array_module
+from ..source import c_source
+from ..trace import Trace
 
 DTYPES = ("float16", "float32", "float64")
 
