@@ -35,8 +35,8 @@ def _accuracy(logits: Any, targets: Any) -> Any:
     return (logits.argmax(axis=1) == ids).mean() if ids.size else float("nan")
 
 
-# What ``fit`` asks for: the same, left where it was computed, so that nothing waits for a GPU. A metric of yours may have that
-# attribute, too: a function whose result is a number, or an array or a Tensor of one.
+# What ``fit`` asks for: the same, left where it was computed, so that nothing waits for a GPU. A metric of yours may have
+# that attribute, too: a function whose result is a number, or an array or a Tensor of one.
 accuracy.unread = _accuracy  # type: ignore[attr-defined]
 
 

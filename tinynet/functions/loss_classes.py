@@ -21,7 +21,6 @@ from .indexing import rows_of_ones
 from .loss import reduced
 from .shape import arraylike, arraylikes, expand_dims, moveaxis, reshape
 
-
 OUTSIDE = "{0}: label {id} at position {at} is outside [0, {1}), the classes that scores of shape {2} have"
 
 
@@ -51,7 +50,7 @@ def _mean_cross_entropy_rule(g, y, x, ids, kept):
 
 @op(_mean_cross_entropy_rule, None, None)
 def _mean_cross_entropy(x, ids, kept):
-    """The mean of the same over those ids that are not -1, ``kept`` in number: on a GPU, where asking for that would wait."""
+    """The mean of the same over the ids that are not -1, ``kept`` in number: for a GPU, which is not asked how many."""
     return kernels.mean_cross_entropy(x, ids, kept)
 
 
@@ -61,7 +60,7 @@ def _nll(x, ids):
 
 
 def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, Any]:
-    """Targets as integer ids with -1 in place of the ignored ones, and how many are not (on a GPU an array, which is not read)."""
+    """Targets as ids with -1 in place of the ignored ones, and how many are not: on a GPU an array, which is not read."""
     expected = (scores.shape[0], *scores.shape[2:])
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")

@@ -1,9 +1,9 @@
 """Class labels and ids out of range: told of at once on a CPU, and on a GPU at the next number that is read from it.
 
-The one idea: on a GPU the check writes what it finds into a *report* of three integers that lives there: which check (numbered
-here, with its message), the id, and where it stood; the first one stays. Nothing waits for that. Whoever reads a number
-waits anyway, and then calls ``settle``, which reads the report and raises. Until then a wrong id counts as 0, so that no
-kernel reads or writes where it must not.
+The one idea: on a GPU the check writes what it finds into a *report* of three integers that lives there: which check
+(numbered here, with its message), the id, and where it stood; the first one stays. Nothing waits for that. Whoever reads a
+number waits anyway, and then calls ``settle``, which reads the report and raises. Until then a wrong id counts as 0, so that
+no kernel reads or writes where it must not.
 
 The other way would be to make the loss NaN and to ask, when somebody reads a NaN, why: no report to read, but a loss
 that is NaN for another reason looks the same, an embedding has no loss, and what was wrong is gone by then.
@@ -18,7 +18,9 @@ import numpy as np
 from ..backend import array_module
 from .gpu.ids import clean_ids
 
-Message = tuple  # a text with places for {id}, {at} and, numbered, for the values that follow it: put together only when wanted
+Message = (
+    tuple  # a text with places for {id}, {at} and, numbered, for the values that follow it: put together only when wanted
+)
 _messages: dict[tuple[Message, tuple[int, ...]], int] = {}  # message and the ids' shape: the number of that check, from 1
 _reports: dict[int, Any] = {}  # the report of each GPU that ever had a check
 _open: set[int] = set()  # GPUs with checks since the report was last read
@@ -70,7 +72,7 @@ def settle() -> None:
 
 
 def reopen(number: int) -> None:
-    """Take into account that checks run on that GPU without ``checked_ids`` being called: a replayed graph has them in it."""
+    """Checks have run on that GPU without a call of ``checked_ids``: those in a graph that was replayed."""
     if number in _reports:
         _open.add(number)
 

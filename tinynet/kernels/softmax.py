@@ -51,7 +51,8 @@ def cross_entropy_grad(g: Any, x: Any, ids: Any) -> Any:
 
 
 def mean_cross_entropy(x: Any, ids: Any, kept: Any) -> Any:
-    """The mean of ``cross_entropy`` over the rows whose id is not -1; ``kept``, an array without axes, says how many these are.
+    """The mean of ``cross_entropy`` over the rows whose id is not -1; ``kept``, an array without axes, says how many these
+    are.
 
     NaN where there are none. For a GPU: on a CPU it is known at once which rows are left out.
     """

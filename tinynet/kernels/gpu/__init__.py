@@ -1,7 +1,7 @@
 """CUDA kernels for what array code would take many launches for; a file per family.
 
-The one idea: a kernel is one text of CUDA C, in which ``real`` is the arrays' dtype, and a Python function of a few lines that
-takes the same arguments as the array code it stands for. That array code stays the reference, and runs wherever a kernel does
-not fit. Without a GPU the tests compile the same text as C and compare the two; where NVRTC is installed, that has to accept
-it too.
+The one idea: a kernel is one text of CUDA C, in which ``real`` is the arrays' dtype, and a Python function of a few lines
+that takes the same arguments as the array code it stands for. That array code stays the reference, and runs wherever a
+kernel does not fit. Without a GPU the tests compile the same text as C and compare the two; where NVRTC is installed, that
+has to accept it too.
 """

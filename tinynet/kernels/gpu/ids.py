@@ -37,7 +37,7 @@ extern "C" __global__ void clean_ids(const whole *ids, whole *out, whole *kept, 
 
 
 def clean_ids(ids: Any, low: int, stop: int, ignored: int | None, report: Any, site: int) -> tuple[Any, Any]:
-    """The ids as int64, -1 for ignored ones and 0 for those outside [low, stop), which the report hears of; how many count."""
+    """Ids as int64, -1 for ignored ones and 0 for those outside [low, stop), which the report hears of; how many count."""
     xp = array_module(ids)
     with ids.device:
         if not hasattr(xp, "RawKernel"):

@@ -1,7 +1,7 @@
 """Compiling and starting CUDA kernels through CuPy, which keeps what it compiles on disk.
 
-The one idea: threads are counted along one axis, in blocks of 128; a kernel goes through its elements in strides of all threads
-(``EACH``), or gives a warp of 32 threads to a row, whose sums these take together (``warp_sum``).
+The one idea: threads are counted along one axis, in blocks of 128; a kernel goes through its elements in strides of all
+threads (``EACH``), or gives a warp of 32 threads to a row, whose sums these take together (``warp_sum``).
 """
 
 from __future__ import annotations
