@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import strict_cupy
 
 import tinynet as tn
 import tinynet.functions as F
@@ -33,6 +34,11 @@ class Sample:
             return function(list(inputs), **keywords)
         return function(*inputs, **keywords)
 
+    def ours(self, inputs=None, keywords=None):
+        """The library's function called with these inputs and keywords, their arrays on the default device."""
+        inputs = self.inputs if inputs is None else inputs
+        return self.run(getattr(F, self.name), put(inputs), put(self.keywords if keywords is None else keywords))
+
     def tensors(self, dtype=np.float64):
         """The inputs, with every float array a Tensor that requires a gradient."""
         return [Tensor(a.astype(dtype), requires_grad=True) if is_float(a) else a for a in self.inputs]
@@ -43,6 +49,24 @@ class Sample:
 
         parts = [short(a) for a in self.inputs] + [f"{k}={short(v)}" for k, v in self.keywords.items()]
         return f"{self.name}({','.join(parts)}){'' if self.smooth else '-kink'}".replace(" ", "")
+
+
+def put(a):
+    """``a`` with every NumPy array in it on the default device: on a CPU the same arrays, on a GPU copies of them there."""
+    if isinstance(a, np.ndarray):
+        return Tensor(a).data
+    if isinstance(a, (tuple, list)):
+        return type(a)(map(put, a))
+    return {key: put(value) for key, value in a.items()} if isinstance(a, dict) else a
+
+
+def frozen(a):
+    """A view that refuses to be written into; CuPy itself has no such thing, so there it is a view like others."""
+    if isinstance(a, np.ndarray):
+        a = a.view()
+        a.flags.writeable = False
+        return a
+    return strict_cupy.frozen(a)
 
 
 def is_float(a):
@@ -60,7 +84,7 @@ def backward_twice(sample, dtype=np.float64):
     inputs = sample.tensors(dtype)
     xs = [a for a in inputs if isinstance(a, Tensor)]
     with np.errstate(all="ignore"):
-        ys = [y for y in floats_of(sample.run(getattr(F, sample.name), inputs)) if y.requires_grad]
+        ys = [y for y in floats_of(sample.ours(inputs)) if y.requires_grad]
         vs = [Tensor(np.ones(y.shape, y.dtype), requires_grad=True) for y in ys]
         if not ys:
             return ys, [], []

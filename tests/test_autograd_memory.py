@@ -117,7 +117,7 @@ def test_no_function_makes_a_reference_cycle():
         for sample in ALL:
             with np.errstate(all="ignore"):
                 inputs = sample.tensors()
-                result = sample.run(getattr(F, sample.name), inputs)
+                result = sample.ours(inputs)
                 ys = [y for y in floats_of(result) if y.requires_grad]
                 if ys:
                     xs = [a for a in inputs if isinstance(a, Tensor)]

@@ -10,7 +10,6 @@ from samples import ALL, SAMPLES  # noqa: E402
 from sampling import floats_of, is_float  # noqa: E402
 
 import tinynet as tn  # noqa: E402
-import tinynet.functions as F  # noqa: E402
 from tinynet.tensor import Tensor  # noqa: E402
 
 COMPARED = [s for s in ALL if s.name in TORCH]
@@ -49,7 +48,7 @@ def test_value_gradient_and_second_gradient(sample):
     with np.errstate(all="ignore"):
         inputs = sample.tensors()
         xs = [a for a in inputs if isinstance(a, Tensor) and a.requires_grad]
-        ours = sample.run(getattr(F, sample.name), inputs)
+        ours = sample.ours(inputs)
         ours, torchs = (list(y) if isinstance(y, (list, tuple)) else [y] for y in (ours, torchs))
         check(ours, torchs, "value")
         ys = [y for y in floats_of(ours) if y.requires_grad]

@@ -50,7 +50,7 @@ def gradcheck(
             raise TypeError(f"inputs: number {i} is {x.dtype}; gradcheck needs float64, make it with dtype='float64'")
         xs.append(Tensor(as_array(x).copy(), requires_grad=True) if wanted else x)
     rng = np.random.default_rng(seed)
-    vs = [rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1, 1], y.shape) for y in _sequence(f(*xs))]
+    vs = [Tensor(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1, 1], y.shape), device=y.device) for y in _sequence(f(*xs))]
     _compare(lambda *a: _weighted(_sequence(f(*a)), vs), xs, "", eps, rtol, atol)
     if order == 2:
         n = len(vs)
@@ -62,7 +62,7 @@ def gradcheck(
             return [g for g in gradients if g is not None]
 
         seconds = [Tensor(v, requires_grad=True) for v in vs]
-        us = [rng.uniform(0.5, 1.5, g.shape) for g in slope(*seconds, *xs)]
+        us = [Tensor(rng.uniform(0.5, 1.5, g.shape), device=g.device) for g in slope(*seconds, *xs)]
         _compare(lambda *a: _weighted(slope(*a), us), [*seconds, *xs], "second derivative, ", eps, rtol, atol, n)
     return True
 
@@ -72,10 +72,10 @@ def _sequence(y: Any) -> Sequence[Tensor]:
 
 
 def _weighted(ys: Sequence[Tensor], vs: Sequence[Any]) -> Tensor:
-    total = Tensor(0.0, dtype=np.float64)
+    total: Any = 0.0
     for y, v in zip(ys, vs, strict=True):
         total = total + (y * v).sum()
-    return total
+    return total if isinstance(total, Tensor) else Tensor(total, dtype=np.float64)
 
 
 def _compare(s: Callable[..., Tensor], xs: list, what: str, eps: float, rtol: float, atol: float, offset: int = 0) -> None:

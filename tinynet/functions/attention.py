@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, is_array
 from ..op import module_of, op
 from ..tensor import Tensor
 from .activation import softmax
@@ -20,7 +20,7 @@ from .shape import arraylikes, swapaxes
 def _masked_softmax(x, allowed):
     """softmax over the last axis of what is allowed; 0 elsewhere, and for a line of which nothing is left."""
     xp = array_module(x)
-    x = xp.where(allowed, x, -np.inf)
+    x = xp.where(allowed, x, -np.inf) if is_array(allowed) else x
     e = xp.exp(x - finite_top(x, -1))
     total = e.sum(axis=-1, keepdims=True)
     return e / xp.where(total == 0, 1, total)
@@ -42,6 +42,8 @@ def _check(q, k, v, mask) -> None:
         raise ValueError(
             f"scaled_dot_product_attention: {shapes}: the axes before the last two do not fit together"
         ) from None
+    if mask is None:
+        return
     if mask.dtype.kind not in "bf":
         raise TypeError(
             f"scaled_dot_product_attention: attn_mask has dtype {mask.dtype}, expected booleans (True: takes part) or floats"
@@ -77,14 +79,15 @@ def scaled_dot_product_attention(q, k, v, attn_mask=None, is_causal=False, *, dr
         raise ValueError("scaled_dot_product_attention: is_causal is a mask of its own; expected no attn_mask beside it")
     if not 0 <= dropout_p <= 1:
         raise ValueError(f"scaled_dot_product_attention: dropout_p is {dropout_p}, expected a probability between 0 and 1")
-    q, k, v, mask = arraylikes((q, k, v, True if attn_mask is None else attn_mask))
+    q, k, v, *masks = arraylikes((q, k, v) if attn_mask is None else (q, k, v, attn_mask))
+    mask = masks[0] if masks else None
     _check(q, k, v, mask)
     scale = 1 / math.sqrt(max(1, q.shape[-1])) if scale is None else float(scale)
     scores = matmul(q * scale, swapaxes(k, -1, -2))  # q is the smaller one to scale
     if is_causal:
         mask = module_of(scores).tri(*scores.shape[-2:], dtype=bool)
-    elif mask.dtype.kind == "f":
+    elif mask is not None and mask.dtype.kind == "f":
         scores, mask = scores + mask, True
     if k.shape[-2]:
-        scores = _masked_softmax(scores, mask) if is_causal or attn_mask is not None else softmax(scores)
+        scores = softmax(scores) if mask is None else _masked_softmax(scores, mask)
     return matmul(dropout(scores, dropout_p), v)

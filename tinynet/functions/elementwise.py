@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, is_array
 from ..op import op
 from ..tensor import Tensor, as_array
 from ..tensor import make as _make
@@ -186,7 +186,8 @@ def tanh(x):
 @op(None, lambda g, y, c, a, b: where(c, g, 0), lambda g, y, c, a, b: where(c, 0, g))
 def where(condition, a, b):
     """a where ``condition`` is true, b elsewhere; all three broadcast."""
-    return array_module(condition, a, b).where(condition, a, b)
+    xp = array_module(condition, a, b)
+    return xp.where(condition if is_array(condition) else xp.asarray(condition), a, b)  # CuPy's takes no plain True
 
 
 def _to_larger(g, a, b):

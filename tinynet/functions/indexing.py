@@ -55,7 +55,9 @@ def getitem(x, index) -> Tensor:
 
     def plain(part):
         part = data_of(part)
-        return np.asarray(part, dtype=None if part else int) if isinstance(part, list) else part  # [] picks nothing
+        return (
+            module_of(x).asarray(part, dtype=None if part else int) if isinstance(part, list) else part
+        )  # [] picks nothing
 
     return _getitem(x, index=tuple([plain(p) for p in index]) if isinstance(index, tuple) else plain(index))
 

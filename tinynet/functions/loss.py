@@ -16,7 +16,7 @@ from ..op import data_of, op
 from ..tensor import Tensor
 from .activation import logsigmoid, sigmoid
 from .elementwise import abs, clip, exp, log, maximum, mul, square, where
-from .shape import arraylikes, first_place
+from .shape import arraylikes, first_place, shape_of
 
 
 def reduced(loss: Tensor, reduction: str, name: str) -> Tensor:
@@ -141,12 +141,12 @@ def _in_unit_interval(argument: str, p, hint: str = "") -> None:
 def _fits(name: str, argument: str, weight, shape: tuple[int, ...]):
     """``weight`` if it broadcasts to ``shape``; a ValueError else."""
     try:
-        fits = np.broadcast_shapes(np.shape(data_of(weight)), shape) == shape
+        fits = np.broadcast_shapes(shape_of(weight), shape) == shape
     except ValueError:
         fits = False
     if not fits:
         raise ValueError(
-            f"{name}: {argument} has shape {np.shape(data_of(weight))}, expected one that broadcasts to the input's {shape}"
+            f"{name}: {argument} has shape {shape_of(weight)}, expected one that broadcasts to the input's {shape}"
         )
     return weight
 

@@ -20,7 +20,7 @@ from ..kernels import norm as kernels
 from ..op import data_of, op
 from ..tensor import Tensor
 from .elementwise import astype
-from .shape import arraylike, as_tuple
+from .shape import arraylike, as_tuple, shape_of
 
 WORK = {np.dtype(np.float16): np.dtype(np.float32)}  # half precision is for storage: sums of its squares would overflow
 SHORT = 16  # elements: batch norm moves the batch axis into slices that are shorter, so that they become long ones
@@ -195,8 +195,8 @@ def _check(name: str, x: Any, shape: tuple[int, ...], **arrays: Any) -> None:
         a = data_of(a)
         if a is None:
             continue
-        if np.shape(a) != shape:
-            raise ValueError(f"{name}: {argument} has shape {np.shape(a)}, expected {shape} for x of shape {x.shape}")
+        if shape_of(a) != shape:
+            raise ValueError(f"{name}: {argument} has shape {shape_of(a)}, expected {shape} for x of shape {x.shape}")
         if is_array(a) and device_of(a) != device_of(data_of(x)):
             raise DeviceError(f"{name}: x is on {device_of(data_of(x))!r} and {argument} on {device_of(a)!r}")
 

@@ -42,6 +42,11 @@ def arraylikes(xs: Iterable[Any]) -> list:
     return [Tensor(x, dtype) if w else a for x, a, w in zip(xs, arrays, weak, strict=True)]
 
 
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array or a Tensor, wherever it lives, of a number or of a list of numbers."""
+    return x.shape if isinstance(x, Tensor) or is_array(x) else np.shape(x)
+
+
 def in_bounds(axis: int, ndim: int, name: str) -> int:
     """The axis counted from the front; an AxisError of the function ``name`` where an array of ``ndim`` axes has it not."""
     if not -ndim <= axis < ndim:
