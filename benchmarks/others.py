@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .networks import Built, Network, data
+from .networks import Built, Network, data, in_turn
 
 
 def dezeros(network: Network) -> Built:
@@ -40,8 +40,9 @@ def dezeros(network: Network) -> Built:
         model.cleargrads()
         loss.backward()
         optimizer.update()
+        return loss.data
 
-    return step, data(network)
+    return step, in_turn(*data(network))
 
 
 class _Adam:
@@ -105,8 +106,9 @@ def mygrads(network: Network) -> Built:
         loss.backward()
         update()
         loss.null_grad()
+        return loss.data
 
-    return step, data(network)
+    return step, in_turn(*data(network))
 
 
 def tinygrads(network: Network) -> Built:
@@ -131,4 +133,5 @@ def tinygrads(network: Network) -> Built:
     def step(x, y):
         return jitted(x, y).item()  # it is lazy: a step is over when its loss is known
 
-    return step, [(Tensor(x).realize(), Tensor(y.astype("int32")).realize()) for x, y in data(network)]
+    images, labels = data(network)
+    return step, in_turn([Tensor(x).realize() for x in images], [Tensor(y.astype("int32")).realize() for y in labels])

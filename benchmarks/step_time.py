@@ -3,9 +3,9 @@
     python -m benchmarks.step_time
     python -m benchmarks.step_time --rounds 5 --only LeNet --json out/step_time.json
 
-float32, the same batches of random images for all, which take turns; the optimizer is Adam but where SGD is said. Every
-contender warms up before it is timed, PyTorch's compiler and ours included. Shown are medians in microseconds: over the
-steps of a process, then over the rounds. The memory is the peak of the process beyond what it had after its imports.
+float32, the same batches of random images and labels for all, which take turns; the optimizer is Adam but where SGD is
+said. Every contender warms up before it is timed, PyTorch's compiler and ours included. Shown are medians in microseconds:
+over the steps of a process, then over the rounds. Memory is the peak of the process beyond its state after the imports.
 
 PyTorch runs eagerly with its fused optimizer, with its convolution networks in the channels_last layout, and compiled
 (``torch.compile`` of model and loss; that needs a C++ compiler). "array code" is tinynet without Numba.
@@ -14,7 +14,7 @@ PyTorch runs eagerly with its fused optimizer, with its convolution networks in 
 from __future__ import annotations
 
 import time
-from itertools import cycle, pairwise
+from itertools import pairwise
 
 from . import networks, others, turns
 from .networks import NETWORKS, Network
@@ -46,11 +46,10 @@ LEAST = 4  # steps, however long they take
 def timed(network: Network, contender: str, seconds: float, warm_up: float) -> list[float]:
     """The time of each step in microseconds, for so many seconds after a warm-up of so many."""
     step, batches = BUILDERS[contender](network)
-    turn = cycle(batches)
     for least, budget in ((LEAST, warm_up), (LEAST, seconds)):
         times, end = [time.perf_counter()], 0.0
         while len(times) <= least or times[-1] < end:
-            step(*next(turn))
+            step(*next(batches))
             times.append(time.perf_counter())
             end = end or times[-1] + budget  # the first step may compile, which is no part of the warm-up
     return [(b - a) * 1e6 for a, b in pairwise(times)]

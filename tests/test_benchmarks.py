@@ -1,5 +1,7 @@
 """What the benchmarks share: contenders in turn, one that fails or has nothing to do, the table and the file."""
 
+import dataclasses
+import itertools
 import json
 import sys
 import types
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from benchmarks import networks, step_time, turns
+from benchmarks import limits, networks, step_time, turns
 from benchmarks.turns import Contender
 
 FAKE = """
@@ -96,13 +98,37 @@ def test_the_networks_are_those_of_the_table():
 
 @pytest.mark.parametrize("name", ["784-32-10, 32", "LeNet-5, 64"])
 def test_a_step_of_a_benchmark_learns(name):
-    step, batches = networks.tinynets(networks.NETWORKS[name])
-    losses = [step(*batches[0]).item() for _ in range(5)]
+    step, batches = networks.tinynets(dataclasses.replace(networks.NETWORKS[name], lr=0.001))
+    batch = next(batches)
+    losses = [step(*batch).item() for _ in range(5)]
     assert losses[-1] < losses[0]
 
 
+def test_the_split_of_a_step_finds_every_op_and_leaves_nothing_behind():
+    from tinynet import functions as F
+    from tinynet.op import OPS
+
+    before = {name: (op.rules, op.joint) for name, op in OPS.items()}
+    found = limits.split(networks.NETWORKS["LeNet-5, 64"], seconds=0.0)
+    assert {name: (op.rules, op.joint) for name, op in OPS.items()} == before
+    assert not hasattr(F.exp.__closure__[F.exp.__code__.co_freevars.index("forward")].cell_contents, "timed")
+    assert [row["group"] for row in found["rows"]] == sorted(row["group"] for row in found["rows"])
+    assert {row["group"] for row in found["rows"]} == {0, 1, 2, 3, 4}  # two convolutions and three linear layers
+    assert all(row["forward"] > 0 for row in found["rows"])
+    assert sum(row["backward"] > 0 for row in found["rows"]) >= 5
+
+
+def test_limits_reads_all_off(capsys):
+    found = limits.measure("tinynet", "784-32-10, 32", seconds=0.0, budget=0.0)["split"]
+    lines = limits.report("784-32-10, 32", limits.merged([found, found])).splitlines()
+    assert lines[0].startswith("784-32-10, 32: ")
+    assert [line.split(",")[0] for line in lines if line.startswith("Linear")] == ["Linear 784-32", "Linear 32-10"]
+    assert found["weights"] == 25450
+    assert sum(group["flops"] for group in found["groups"]) == 2 * 32 * (784 * 32 * 2 + 32 * 10 * 3)
+
+
 def test_times_are_of_single_steps(monkeypatch):
-    monkeypatch.setitem(step_time.BUILDERS, "fake", lambda network: (lambda x, y: None, [(0, 0)]))
+    monkeypatch.setitem(step_time.BUILDERS, "fake", lambda network: (lambda x, y: None, itertools.repeat((0, 0))))
     times = step_time.timed(networks.NETWORKS["LeNet-5, 64"], "fake", seconds=0.0, warm_up=0.0)
     assert len(times) == step_time.LEAST
     assert min(times) >= 0
@@ -110,5 +136,5 @@ def test_times_are_of_single_steps(monkeypatch):
 
 def test_the_benchmarks_import_no_library_before_they_run():
     names = ("numpy", "tinynet", "torch", "matplotlib")
-    code = f"import sys; from benchmarks import step_time; sys.exit(bool(sys.modules.keys() & {names!r}))"
+    code = f"import sys; from benchmarks import limits, step_time; sys.exit(bool(sys.modules.keys() & {names!r}))"
     assert turns.subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
