@@ -117,7 +117,7 @@ def test_several_callers_at_once():
 
 
 def test_the_blas_library_is_held_to_one_thread_and_let_go(monkeypatch):
-    (library, *_) = threads._libraries()
+    (library, *_) = threads.blas_libraries()
     before = library.get_num_threads()
     library.set_num_threads(2)
     try:

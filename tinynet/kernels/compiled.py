@@ -35,6 +35,8 @@ from tinynet.kernels.pointers import pointer
 
 """
 
+JOB = "void(int64, int64, int64, int64)"  # how a team calls its jobs
+_jobs: list[Any] = []
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 LOOPS_FROM = 8192  # elements: for fewer, array code takes no longer than the call, and importing Numba half a second
 
@@ -77,6 +79,34 @@ def loops_of(function: Callable, *arrays: Any, least: int = LOOPS_FROM) -> Calla
 
 
 @functools.cache
+def compile_file(stem: str, dtype: np.dtype) -> ModuleType | None:
+    """The file ``kernels/stem.py`` with its functions compiled for ``dtype``; None, with a warning, where that fails.
+
+    Its ``SIGNATURES`` gives those that Python calls, in an order in which each calls those before it; its ``JOBS`` those
+    that are called by their address: in the module that comes back, their names are these addresses.
+    """
+    folder = Path(__file__).parent
+    text = (folder / f"{stem}.py").read_text(encoding="utf-8").replace("REAL = np.float32", f"REAL = np.{dtype.name}")
+    meant = hashlib.sha256((folder / "pointers.py").read_bytes()).hexdigest()  # a part of what is compiled
+
+    def make() -> ModuleType:
+        import numba
+
+        module = _module(f"{text}\n# pointers.py: {meant}\n")
+        options: dict[str, Any] = {"error_model": "numpy", "cache": module.__file__ is not None}
+        for name, signature in module.SIGNATURES.items():
+            function = numba.njit(signature.replace("real", dtype.name), nogil=True, **options)(getattr(module, name))
+            setattr(module, name, function)
+        for name in module.JOBS:
+            function = numba.cfunc(JOB, **options)(getattr(module, name))
+            setattr(module, name, function.address)
+            _jobs.append(function)  # its code is freed with it
+        return module
+
+    return _made(make) if enabled() else None
+
+
+@functools.cache
 def _loops_of(function: Callable) -> Callable | None:
     source = f"import numpy as np\n\n\n{inspect.getsource(function)}"
     return _compiled(source, function.__name__, None, {"reassoc", "contract", "nsz"})
@@ -84,19 +114,28 @@ def _loops_of(function: Callable) -> Callable | None:
 
 def _compiled(source: str, name: str, signature: str | None, fastmath: set[str] | bool) -> Callable | None:
     """The function ``name`` of a source as Numba compiles it: at once for a signature, else when first called."""
-    try:
+
+    def make() -> Callable:
         import numba
 
         module = _module(source)
         kept = module.__file__ is not None
-        make = numba.njit(signature, error_model="numpy", nogil=True, cache=kept, fastmath=fastmath)
-        return make(getattr(module, name))
+        compiler = numba.njit(signature, error_model="numpy", nogil=True, cache=kept, fastmath=fastmath)
+        return compiler(getattr(module, name))
+
+    return _made(make)
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    """What ``make`` makes; None, with a warning, where it fails."""
+    try:
+        return make()
     except ImportError as error:
         problem = f"Numba is installed but cannot be imported ({error})"
         hint = "reinstall it with pip install --upgrade 'tinynet[fast]', or set TINYNET_NUMBA=0"
     except Exception as error:  # Numba's own, of which there are many
         problem, hint = f"Numba could not compile a loop ({type(error).__name__}: {error})", "please report this"
-    warnings.warn(f"{problem}, so array code runs in its place, several times slower; {hint}", stacklevel=6)
+    warnings.warn(f"{problem}, so array code runs in its place, several times slower; {hint}", stacklevel=7)
     return None
 
 

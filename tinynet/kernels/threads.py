@@ -153,7 +153,7 @@ class _Blas:
         with self.lock:
             self.users += 1
             if self.users == 1:
-                self.before = [(library, library.get_num_threads()) for library in _libraries()]
+                self.before = [(library, library.get_num_threads()) for library in blas_libraries()]
                 self.set([(library, 1) for library, _ in self.before])
 
     def release(self) -> None:
@@ -169,7 +169,8 @@ class _Blas:
 
 
 @functools.cache
-def _libraries() -> list:
+def blas_libraries() -> list:
+    """The BLAS libraries that are loaded, as threadpoolctl knows them."""
     from threadpoolctl import ThreadpoolController
 
     return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]

@@ -1,0 +1,171 @@
+"""Products shared by a team of threads: NumPy's, however stored; from several callers, after a sleep, after a fork."""
+
+import itertools
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tinynet.kernels import products, team
+from tinynet.kernels.threads import blas_libraries
+
+numba = pytest.importorskip("numba")
+from tinynet.kernels.pointers import pause, pointer  # noqa: E402 (it imports Numba)
+
+pytestmark = pytest.mark.skipif(os.environ.get("TINYNET_NUMBA") == "0", reason="the team is compiled")
+
+
+@pytest.fixture(params=[1, 3])
+def crew(request, monkeypatch):
+    """A team of so many threads in the place of the process's own."""
+    loops = products.team()._loops
+    made = team.Team(request.param, loops)
+    monkeypatch.setattr(products, "team", lambda: made)
+    return made
+
+
+def stored(rng, shape, layout, dtype):
+    a = rng.standard_normal(shape).astype(dtype)
+    if layout == "columns":
+        return np.asfortranarray(a)
+    if layout == "part":
+        return np.pad(a, 3)[3:-3, 3:-3]
+    if layout == "part of columns":
+        return np.pad(a.T, 3)[3:-3, 3:-3].T
+    if layout == "every other":
+        return np.repeat(a, 2, axis=1)[:, ::2]
+    return a[::-1][::-1] if layout == "rows" else a[::-1]
+
+
+LAYOUTS = ("rows", "columns", "part", "part of columns", "every other", "backwards")
+SHAPES = ((70, 64, 80), (300, 40, 33), (33, 40, 300), (1, 600, 600))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("left", "right"), [*itertools.product(LAYOUTS, LAYOUTS)])
+def test_products_are_numpys(crew, left, right, dtype):
+    rng, close = np.random.default_rng(0), {"rtol": 0, "atol": 1e-4 if dtype == "float32" else 1e-12}
+    for m, k, n in SHAPES:
+        assert m * k * n >= products.LEAST
+        a, b = stored(rng, (m, k), left, dtype), stored(rng, (k, n), right, dtype)
+        c = products.matmul(a, b)
+        assert c.dtype == dtype
+        np.testing.assert_allclose(
+            c, a.astype("float64") @ b.astype("float64"), rtol=0, atol=1e-4 if dtype == "float32" else 1e-12
+        )
+        bias = rng.standard_normal(n).astype(dtype)
+        for added in (None, bias):
+            y = products.affine(a, b.T, added)
+            assert y.flags.c_contiguous
+            wanted = a.astype("float64") @ b.astype("float64") + (0 if added is None else added)
+            np.testing.assert_allclose(y, wanted, **close)
+
+
+def test_what_blas_cannot_read_and_what_is_no_float_is_numpys(crew):
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 5, (100, 100))
+    np.testing.assert_array_equal(products.matmul(a, a), a @ a)
+    half = a.astype("float16")
+    assert products.matmul(half, half).dtype == np.float16
+    fixed = a.astype("float32")
+    fixed.flags.writeable = False
+    np.testing.assert_array_equal(products.matmul(fixed, fixed), a @ a)
+    mixed = products.affine(a.astype("float32"), a.astype("float32"), np.zeros(100))
+    np.testing.assert_array_equal(mixed, a @ a.T)
+    other = a.astype(">f4")
+    np.testing.assert_array_equal(products.matmul(other, other), a @ a)
+
+
+def test_nan_and_infinity_pass(crew):
+    a, b = np.ones((100, 100), "float32"), np.ones((100, 100), "float32")
+    a[3, 4], b[5, 6] = np.nan, np.inf
+    c = products.matmul(a, b)
+    assert np.isnan(c[3]).all()
+    assert np.isnan(c).sum() == 100
+    assert (c[:3, 6] == np.inf).all()
+
+
+def test_many_callers_at_once(crew):
+    rng = np.random.default_rng(0)
+    pairs = [[rng.standard_normal((80, 80)) for _ in range(2)] for _ in range(6)]
+    wrong = []
+
+    def call(a, b):
+        wrong.extend(k for k in range(50) if not np.allclose(products.matmul(a, b), a @ b))
+
+    callers = [threading.Thread(target=call, args=pair) for pair in pairs]
+    [t.start() for t in callers]
+    [t.join() for t in callers]
+    assert not wrong
+
+
+def test_the_team_sleeps_and_comes_back(crew):
+    a = np.random.default_rng(0).standard_normal((100, 100))
+    for _ in range(3):
+        deadline = time.monotonic() + 30
+        while crew._words[team.ASLEEP] < crew.size - 1 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert crew._words[team.ASLEEP] == crew.size - 1
+        np.testing.assert_allclose(products.matmul(a, a), a @ a)
+
+
+@numba.cfunc("void(int64, int64, int64, int64)")
+def note(start, stop, thread, table):
+    """Count in a table the parts of each thread, and the elements done of each number."""
+    counts = numba.carray(pointer(table), 1000, np.int64)
+    counts[900 + thread] += 1
+    for k in range(start, stop):
+        counts[k] += 1
+    for _ in range(2000):
+        pause()
+
+
+@pytest.mark.parametrize(("n", "grain"), [(1, 1), (800, 1), (799, 7), (5, 100), (1, 5)])
+def test_every_part_is_done_once(crew, n, grain):
+    counts = np.zeros(1000, np.int64)
+    crew.wake()
+    crew._loops.share(crew.address, note.address, counts.ctypes.data, n, grain)
+    assert (counts[:n] == 1).all()
+    assert not counts[n:900].any()
+    assert counts[900:].sum() == -(-n // grain)
+    assert not counts[900 + crew.size :].any()
+
+
+def test_several_threads_take_part():
+    """In one of many jobs: on a busy machine the caller may well do all parts of one itself."""
+    crew = team.Team(3, products.team()._loops)
+    counts = np.zeros(1000, np.int64)
+    deadline = time.monotonic() + 60
+    while not counts[901:].any() and time.monotonic() < deadline:
+        crew.wake()
+        crew._loops.share(crew.address, note.address, counts.ctypes.data, 800, 1)
+    assert counts[901:].any()
+
+
+def test_blas_has_its_threads_back_afterwards(crew):
+    before = [library.get_num_threads() for library in blas_libraries()]
+    a = np.ones((100, 100))
+    products.matmul(a, a)
+    assert [library.get_num_threads() for library in blas_libraries()] == before
+
+
+def test_without_openblas_numpy_does_it(crew, monkeypatch):
+    monkeypatch.setattr(team, "_blas", lambda name: 0)
+    made = team.Team(2, crew._loops)
+    monkeypatch.setattr(products, "team", lambda: made)
+    a = np.ones((100, 100))
+    np.testing.assert_array_equal(products.matmul(a, a), a @ a)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_has_a_team_of_its_own():
+    a = np.ones((100, 100))
+    products.matmul(a, a)
+    child = os.fork()
+    if child == 0:
+        ok = np.array_equal(products.matmul(a, a), a * 100)
+        os._exit(0 if ok else 1)
+    assert os.waitpid(child, 0)[1] == 0

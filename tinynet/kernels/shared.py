@@ -1,0 +1,158 @@
+"""The compiled half of ``team``: handing parts of a job to threads that wait, and the matrix products that are shared so.
+
+Never imported: ``compiled.compile_file`` compiles its text, for arrays of ``REAL``. A job is a function
+``(start, stop, thread, table)`` of words, called by its address; ``table`` is the address of what it works on.
+"""
+
+# mypy: ignore-errors
+import numpy as np
+from numba import carray
+
+from tinynet.kernels.pointers import add, ask, call, gemm, load, pause, pointer, store, swap, tell
+
+REAL = np.float32
+SIZE = np.dtype(REAL).itemsize
+# The words that a team shares, each in a cache line of its own: 8 words.
+TICKET, LEFT, JOB, TABLE, LENGTH, GRAIN, BUSY, ASLEEP, BLAS_THREADS, BLAS_SET, YIELD, NAP = range(0, 12 * 64, 64)
+
+SIGNATURES = {
+    "assist": "void(int64, int64)",
+    "share": "void(int64, int64, int64, int64, int64)",
+    "wait": "void(int64, int64, int64, int64)",
+    "step": "int64(real[:, :])",
+    "product": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1])",
+    "affine": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[::1], real[:, ::1], real[:, ::1])",
+}
+JOBS = ("product_part", "affine_part")
+
+
+# -------------------------------------------------------------------------------------------------------- the team
+
+
+def assist(team, thread):
+    """Do parts of the job until none is left to begin."""
+    while True:
+        ticket = load(team + TICKET)  # the number of the job, and in its last 24 bits that of the next part
+        job, table, length, grain = load(team + JOB), load(team + TABLE), load(team + LENGTH), load(team + GRAIN)
+        start = (ticket & 0xFFFFFF) * grain
+        if start >= length:
+            return
+        if swap(team + TICKET, ticket, ticket + 1):  # so those were the words of this job
+            call(job, start, min(start + grain, length), thread, table)
+            add(team + LEFT, -1)
+
+
+def share(team, job, table, length, grain):
+    """Do the whole job, together with those who wait for work; alone where another job is under way."""
+    if not swap(team + BUSY, 0, 1):
+        for start in range(0, length, grain):
+            call(job, start, min(start + grain, length), 0, table)
+        return
+    blas = 1
+    if load(team + BLAS_SET) != 0:
+        blas = ask(load(team + BLAS_THREADS))
+        if blas > 1:
+            tell(load(team + BLAS_SET), 1)
+    store(team + LEFT, (length + grain - 1) // grain)
+    store(team + JOB, job)
+    store(team + TABLE, table)
+    store(team + LENGTH, length)
+    store(team + GRAIN, grain)
+    store(team + TICKET, ((load(team + TICKET) >> 24) + 1) << 24)
+    assist(team, 0)
+    looks = 0
+    while load(team + LEFT) > 0:
+        pause()
+        looks += 1
+        if looks % 1000 == 0 and load(team + YIELD) != 0:
+            ask(load(team + YIELD))  # whoever has the last part may be waiting for this very processor
+    if blas > 1:
+        tell(load(team + BLAS_SET), blas)
+    store(team + BUSY, 0)
+
+
+def wait(team, thread, looks, naps):
+    """Take part in jobs until none has come for so many looks, one after the other, and then so many, with naps between."""
+    seen = 0
+    while seen < looks + naps:
+        if (load(team + TICKET) & 0xFFFFFF) * load(team + GRAIN) < load(team + LENGTH):
+            assist(team, thread)
+            seen = 0
+        elif seen < looks:
+            pause()
+        elif load(team + NAP) != 0:
+            tell(load(team + NAP), 20)
+        else:
+            return
+        seen += 1
+
+
+# -------------------------------------------------------------------------------------------------- matrix products
+
+
+def step(a):
+    """Elements from row to row of a matrix, or from column to column, less than 0, where it is stored the other way round.
+
+    0 where it is stored in neither way.
+    """
+    across, down = a.strides[1], a.strides[0]
+    if across == SIZE and down >= a.shape[1] * SIZE and down % SIZE == 0:
+        return down // SIZE
+    if down == SIZE and across >= a.shape[0] * SIZE and across % SIZE == 0:
+        return -(across // SIZE)
+    return 0
+
+
+def product(team, parts, function, job, a, b, c):
+    """c = a b, the longer side of c in parts; False, and nothing done, where BLAS cannot read a or b as they are stored."""
+    table = np.empty(9, np.int64)
+    table[0], table[1], table[2], table[3] = function, a.ctypes.data, b.ctypes.data, c.ctypes.data
+    table[4], table[5], table[6] = c.shape[0], c.shape[1], a.shape[1]
+    table[7], table[8] = step(a), step(b)
+    if table[7] == 0 or table[8] == 0:
+        return False
+    length = max(c.shape[0], c.shape[1])
+    share(team, job, table.ctypes.data, length, (length + parts - 1) // parts)
+    return True
+
+
+def product_part(start, stop, thread, table):
+    t = carray(pointer(table), 9, np.int64)
+    m, n, a, b, c = t[4], t[5], t[1], t[2], t[3]
+    a_step, b_step, c_step = abs(t[7]), abs(t[8]), n
+    if m >= n:  # parts are rows
+        m, a, c = stop - start, a + start * (a_step if t[7] > 0 else 1) * SIZE, c + start * c_step * SIZE
+    else:
+        n, b, c = stop - start, b + start * (1 if t[8] > 0 else b_step) * SIZE, c + start * SIZE
+    gemm(t[0], REAL(1), (t[7] < 0, t[8] < 0), (m, n, t[6]), a, b, c, (a_step, b_step, c_step))
+
+
+def affine(team, parts, function, job, x, weight, bias, y, scratch):
+    """y = x weight^T + bias, the columns of y in parts; False, and nothing done, where BLAS cannot read x or weight."""
+    table = np.empty(10, np.int64)
+    table[0], table[1], table[2], table[3] = function, weight.ctypes.data, x.ctypes.data, y.ctypes.data
+    table[4], table[5], table[6] = bias.ctypes.data, scratch.ctypes.data, step(x)
+    table[7], table[8], table[9] = weight.shape[1], x.shape[0], y.shape[1]
+    if table[6] == 0 or step(weight) != weight.shape[1]:
+        return False
+    share(team, job, table.ctypes.data, y.shape[1], (y.shape[1] + parts - 1) // parts)
+    return True
+
+
+def affine_part(start, stop, thread, table):
+    """weight x^T, which BLAS does in four fifths of the time of x weight^T; turned round while it is in the cache."""
+    t = carray(pointer(table), 10, np.int64)
+    n, k, columns, x_step = t[8], t[7], t[9], t[6]
+    count, first = stop - start, t[5] + start * n * SIZE
+    gemm(t[0], REAL(1), (False, x_step > 0), (count, n, k), t[1] + start * k * SIZE, t[2], first, (k, abs(x_step), n))
+    turned = carray(pointer(first), (count, n), REAL)
+    y = carray(pointer(t[3] + start * SIZE), (n, columns), REAL)
+    bias = carray(pointer(t[4] + start * SIZE), count, REAL)
+    whole = count // 16 * 16
+    for j in range(0, whole, 16):  # a cache line of y at a time
+        for i in range(n):
+            for k in range(16):
+                y[i, j + k] = turned[j + k, i] + bias[j + k]
+    for i in range(n):
+        for j in range(whole, count):
+            y[i, j] = turned[j, i] + bias[j]

@@ -1,0 +1,113 @@
+"""A team of threads for compiled loops and matrix products: one plan for the processors of a CPU.
+
+The one idea: who waits for work waits in compiled code, looking at a word in memory, for a fraction of a millisecond; only
+then does it go to sleep. So a loop of 20 us can be shared: to hand it over takes 0.5 us, where waking a Python thread takes
+40 to 100. A job is cut into parts, and each thread takes the next one whenever it is free: a processor that is
+busy elsewhere slows nobody down but itself. While a job lasts, NumPy's BLAS library keeps to one thread: its own threads
+wait in the same way, for 25 ms after each product, and two teams that wait stand in each other's way (a convolution
+network's step: 97 ms with both, 88 on one thread, 65 with one team of Python threads).
+
+Measured, float32, two cores, a product of (64, 784) and (784, 256) in us: NumPy on one thread 266, on two 170; here 125.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .compiled import compile_file
+from .threads import blas_libraries, threads
+
+LINE = 8  # words in a cache line: each word that the team shares stands in a line of its own
+ASLEEP, BLAS_THREADS, BLAS_SET, YIELD, NAP = (LINE * k for k in range(7, 12))
+# How often a thread looks for work before it takes naps, and how often between these (20 us, and what the system adds) before
+# it sleeps: about 0.3 ms and 0.2 s. Only to fall asleep and to wake up does it need the interpreter, which the caller has.
+LOOKS, NAPS = 6000, 2000
+
+
+class Shared(NamedTuple):
+    """The compiled loops for one dtype, and the words that calls of them begin with: the team, its size, BLAS's product."""
+
+    loops: Any
+    words: tuple[int, int, int]
+
+
+class Team:
+    """The caller and the threads that help it; the words in memory through which they find the next part."""
+
+    def __init__(self, size: int, loops: Any):
+        self.size, self._loops = size, loops
+        self._memory = np.zeros(LINE * 14, np.int64)
+        first = -self._memory.ctypes.data // 8 % LINE
+        self._words = self._memory.data[first : first + LINE * 13]
+        self.address = self._memory.ctypes.data + 8 * first
+        self._words[BLAS_THREADS] = _blas("openblas_get_num_threads")
+        self._words[BLAS_SET] = _blas("openblas_set_num_threads")
+        if os.name == "posix":
+            system = ctypes.CDLL(None)
+            self._words[YIELD], self._words[NAP] = _address(system.sched_yield), _address(system.usleep)
+        self._products: dict[np.dtype, Shared | None] = {}
+        self._beds = [threading.Lock() for _ in range(size - 1)]
+        for k, bed in enumerate(self._beds, 1):
+            bed.acquire()
+            threading.Thread(target=self._live, args=(k, bed), name=f"tinynet-team-{k}", daemon=True).start()
+
+    def products(self, dtype: np.dtype) -> Shared | None:
+        """What it takes to share matrix products of ``dtype``, and everyone awake; None where BLAS does not have it."""
+        if dtype not in self._products:
+            letter = {"float32": "s", "float64": "d"}.get(dtype.name) if dtype.isnative else None
+            function = _blas(f"cblas_{letter}gemm") if letter else 0
+            loops = compile_file("shared", dtype) if function else None
+            self._products[dtype] = None if loops is None else Shared(loops, (self.address, self.size, function))
+        if self._words[ASLEEP]:
+            self.wake()
+        return self._products[dtype]
+
+    def wake(self) -> None:
+        """Call those who sleep: they come when they come."""
+        for bed in self._beds:
+            if bed.locked():
+                with contextlib.suppress(RuntimeError):  # another caller was faster
+                    bed.release()
+
+    def _live(self, number: int, bed: Any) -> None:
+        while True:
+            self._loops.wait(self.address, number, LOOKS, NAPS)
+            self._words[ASLEEP] += 1  # under the interpreter's lock, as the line after the next
+            bed.acquire()
+            self._words[ASLEEP] -= 1
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _blas(name: str) -> int:
+    """The address of a function of NumPy's OpenBLAS with 64-bit sizes; 0 where NumPy stands on another library."""
+    for library in blas_libraries():
+        for decorated in (f"scipy_{name}64_", f"{name}64_"):
+            function = getattr(library.dynlib, decorated, None)
+            if function is not None:
+                return _address(function)
+    return 0
+
+
+@functools.cache
+def team() -> Team | None:
+    """The team of this process, of ``threads()`` threads, made when first asked for; None where there is no Numba."""
+    loops = compile_file("shared", np.dtype(np.float32))
+    return None if loops is None else Team(threads(), loops)
+
+
+def _after_fork() -> None:
+    team.cache_clear()  # in a child there is but the thread that forked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
