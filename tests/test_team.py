@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(os.environ.get("TINYNET_NUMBA") == "0", reason="
 @pytest.fixture(params=[1, 3])
 def crew(request, monkeypatch):
     """A team of so many threads in the place of the process's own."""
-    loops = products.team()._loops
+    loops = team.team()._loops
     made = team.Team(request.param, loops)
-    monkeypatch.setattr(products, "team", lambda: made)
+    monkeypatch.setattr(team, "team", lambda: made)
     return made
 
 
@@ -118,7 +118,7 @@ def note(start, stop, thread, table):
     counts[900 + thread] += 1
     for k in range(start, stop):
         counts[k] += 1
-    for _ in range(2000):
+    for _ in range(20):
         pause()
 
 
@@ -133,9 +133,20 @@ def test_every_part_is_done_once(crew, n, grain):
     assert not counts[900 + crew.size :].any()
 
 
+def test_jobs_that_follow_each_other_are_kept_apart():
+    """Who is late must not take a part of the next job for one of the last."""
+    crew = team.Team(4, team.team()._loops)
+    counts, rng = np.zeros(1000, np.int64), np.random.default_rng(0)
+    for n, grain in zip(rng.integers(1, 60, 3000).tolist(), rng.integers(1, 9, 3000).tolist(), strict=True):
+        counts[:] = 0
+        crew._loops.share(crew.address, note.address, counts.ctypes.data, n, grain)
+        assert (counts[:n] == 1).all()
+        assert not counts[n:900].any()
+
+
 def test_several_threads_take_part():
     """In one of many jobs: on a busy machine the caller may well do all parts of one itself."""
-    crew = team.Team(3, products.team()._loops)
+    crew = team.Team(3, team.team()._loops)
     counts = np.zeros(1000, np.int64)
     deadline = time.monotonic() + 60
     while not counts[901:].any() and time.monotonic() < deadline:
@@ -154,7 +165,7 @@ def test_blas_has_its_threads_back_afterwards(crew):
 def test_without_openblas_numpy_does_it(crew, monkeypatch):
     monkeypatch.setattr(team, "_blas", lambda name: 0)
     made = team.Team(2, crew._loops)
-    monkeypatch.setattr(products, "team", lambda: made)
+    monkeypatch.setattr(team, "team", lambda: made)
     a = np.ones((100, 100))
     np.testing.assert_array_equal(products.matmul(a, a), a @ a)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from .. import kernels
 from ..backend import array_module
 from ..op import forward_of, op
 from ..tensor import Tensor
@@ -18,7 +19,12 @@ from .shape import arraylike, in_bounds
 # ------------------------------------------------------------------------------------------------ the ReLU family
 
 
-@op(lambda g, y, x: g * (y != 0))  # y is never below 0, and a NaN passes its gradient on, as in PyTorch
+def _relu_rule(g, y, x):
+    """y is never below 0, and a NaN passes its gradient on, as in PyTorch."""
+    return g * (y != 0) if isinstance(g, Tensor) else kernels.relu_grad(g, y)
+
+
+@op(_relu_rule)
 def relu(x):
     """max(x, 0); slope 0 at 0, NaN for NaN."""
     return array_module(x).maximum(x, 0)

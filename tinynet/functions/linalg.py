@@ -24,7 +24,7 @@ from .shape import arraylikes, broadcast_to, expand_dims, in_bounds, reshape, tr
 
 def _flat(x):
     """The rows along the last axis of x under one another. (-1 would not do: it is ambiguous for rows of no element.)"""
-    return x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
+    return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _product(a, b):
@@ -80,7 +80,11 @@ def _grad_weight(g, y, x, weight, bias):
     return _times(_flat(g).T, _flat(x))
 
 
-@op(lambda g, y, x, weight, bias: _product(g, weight), _grad_weight, lambda g, y, x, weight, bias: g)
+def _grad_bias(g, y, x, weight, bias):
+    return _flat(g).sum(axis=0)
+
+
+@op(lambda g, y, x, weight, bias: _product(g, weight), _grad_weight, _grad_bias)
 def linear(x, weight, bias=None):
     """x W^T + b for x ``(..., in)``, weight ``(out, in)`` and bias ``(out,)`` or None: shape ``(..., out)``.
 
@@ -90,7 +94,8 @@ def linear(x, weight, bias=None):
         raise ValueError(
             f"linear: x of shape {x.shape} should end in {weight.shape[-1]}, the input width of weight {weight.shape}"
         )
-    return kernels.affine(_flat(x), weight, bias).reshape((*x.shape[:-1], len(weight)))
+    y = kernels.affine(_flat(x), weight, bias)
+    return y if x.ndim == 2 else y.reshape((*x.shape[:-1], len(weight)))
 
 
 def dot(a, b) -> Tensor:

@@ -44,13 +44,13 @@ def _cross_entropy(x, ids):
 def _mean_cross_entropy_rule(g, y, x, ids, kept):
     if isinstance(g, Tensor):
         ones = rows_of_ones(ids, x.shape[1], x.dtype)  # of an id of -1 none
-        return (softmax(x) * (ids >= 0)[:, None] - ones) * (g / kept.clip(1))
+        return (softmax(x) * (ids >= 0)[:, None] - ones) * (g / kernels.at_least_one(kept))
     return kernels.mean_cross_entropy_grad(g, x, ids, kept)
 
 
 @op(_mean_cross_entropy_rule, None, None)
 def _mean_cross_entropy(x, ids, kept):
-    """The mean of the same over the ids that are not -1, ``kept`` in number: for a GPU, which is not asked how many."""
+    """The mean of the same over the ids that are not -1, ``kept`` in number (an array on a GPU, which is not asked)."""
     return kernels.mean_cross_entropy(x, ids, kept)
 
 
@@ -86,9 +86,10 @@ def _class_weights(name: str, weight, scores, dtype) -> Any:
 def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
     """The loss ``each(rows, ids)`` of every sample, weighted by class, those ignored left out, and reduced."""
     ids, kept = _checked_ids(name, scores, targets, ignore_index)
-    ids, rows, all_kept = ids.reshape(-1), _rows(scores), isinstance(kept, int) and kept == ids.size
-    if each is _cross_entropy and reduction == "mean" and weight is None and not smoothing and not isinstance(kept, int):
+    ids, rows = ids.reshape(-1), _rows(scores)
+    if each is _cross_entropy and reduction == "mean" and weight is None and not smoothing:
         return _mean_cross_entropy(rows, ids, kept)
+    all_kept = isinstance(kept, int) and kept == ids.size
     if smoothing:
         each, rows = _nll, log_softmax(rows)
     ignored = None

@@ -49,13 +49,19 @@ def checked_ids(ids: Any, low: int, stop: int, message: Message, ignored: int | 
 
 
 def _checked_here(ids: np.ndarray, low: int, stop: int, message: Message, ignored: int | None) -> tuple[Any, Any]:
-    if ids.size == 0 or (ids.min() >= low and ids.max() < stop and (ignored is None or not low <= ignored < stop)):
-        return ids, ids.size  # the usual case, told from the others by two looks
+    if ids.size == 0 or (_all_in(ids, low, stop) and (ignored is None or not low <= ignored < stop)):
+        return ids, ids.size  # the usual case
     skipped = ids == ignored if ignored is not None else np.zeros(ids.shape, bool)
     wrong = ((ids < low) | (ids >= stop)) & ~skipped
     if wrong.any():
         _raise(message, ids.shape, int(ids[wrong][0]), int(wrong.argmax()))
     return np.where(skipped, -1, ids), ids.size - int(skipped.sum())
+
+
+def _all_in(ids: np.ndarray, low: int, stop: int) -> bool:
+    if low == 0 and ids.dtype.isnative:
+        return int(ids.view(ids.dtype.char.upper()).max()) < stop  # one look: read without a sign, an id below 0 is large
+    return int(ids.min()) >= low and int(ids.max()) < stop
 
 
 def settle() -> None:

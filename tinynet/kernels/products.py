@@ -14,33 +14,35 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
-from .compiled import enabled
-from .team import Shared, team
+from .team import Shared, shared
 
 LEAST = 1 << 18  # multiplications: for fewer OpenBLAS too takes but one thread
+WORTH_SHARING = 1 << 20  # 32 rows, 784, 32 columns take 12 us on one thread and on two
 NARROW = 32  # columns: for fewer, turning a product round costs what it saves
 
 
 def matmul(a: Any, b: Any) -> Any:
     """a @ b for matrices."""
-    shared = _shared(a, b, b.shape[-1])
-    if shared is not None:
+    work = a.size * b.shape[-1]
+    us = _shared(a, b, work)
+    if us is not None:
         c = np.empty((a.shape[0], b.shape[1]), a.dtype)
-        if shared.loops.product(*shared.words, shared.loops.product_part, a, b, c):
+        if us.loops.product(us.team, _parts(us, work), us.gemm, us.loops.product_part, a, b, c):
             return c
     return a @ b
 
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
     """x @ weight.T + bias for matrices x and weight ``(out, in)``; ``bias`` is ``(out,)`` or None."""
-    out = len(weight)
-    shared = _shared(x, weight, out) if out >= NARROW else None
-    if shared is not None and (bias is None or (bias.dtype is x.dtype and bias.flags.carray)):
-        y, scratch = np.empty((len(x), out), x.dtype), np.empty((out, len(x)), x.dtype)
-        added = np.zeros(out, x.dtype) if bias is None else bias
-        if shared.loops.affine(*shared.words, shared.loops.affine_part, x, weight, added, y, scratch):
+    rows, columns = len(x), len(weight)
+    work = weight.size * rows
+    us = _shared(x, weight, work) if columns >= NARROW else None
+    if us is not None and (bias is None or (bias.dtype is x.dtype and bias.flags.carray)):
+        y, turned = np.empty((rows, columns), x.dtype), np.empty((columns, rows), x.dtype)
+        added = np.zeros(columns, x.dtype) if bias is None else bias
+        loop, part = us.loops.affine, us.loops.affine_part
+        if loop(us.team, _parts(us, work), us.gemm, part, x, weight, added, y, turned):
             return y
     y = matmul(x, weight.T)
     if bias is None:
@@ -51,11 +53,10 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
     return y
 
 
-def _shared(a: Any, b: Any, columns: int) -> Shared | None:
-    """What it takes to share the product of ``a`` with as many columns of ``b``; None where NumPy is to do it."""
-    if type(a) is not ndarray or type(b) is not ndarray or a.ndim != 2 or b.ndim != 2 or a.size * columns < LEAST:
-        return None
-    if a.dtype is not b.dtype or not (a.flags.aligned and b.flags.aligned and a.flags.writeable and b.flags.writeable):
-        return None
-    everyone = team() if enabled() else None
-    return None if everyone is None else everyone.products(a.dtype)
+def _shared(a: Any, b: Any, work: int) -> Shared | None:
+    us = shared(a, b) if work >= LEAST and a.ndim == 2 == b.ndim else None
+    return us if us is not None and us.gemm else None
+
+
+def _parts(us: Shared, work: int) -> int:
+    return us.size if work >= WORTH_SHARING else 1  # by one part, too, BLAS's own threads are spared

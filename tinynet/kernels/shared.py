@@ -12,39 +12,52 @@ from tinynet.kernels.pointers import add, ask, call, gemm, load, pause, pointer,
 
 REAL = np.float32
 SIZE = np.dtype(REAL).itemsize
-# The words that a team shares, each in a cache line of its own: 8 words.
-TICKET, LEFT, JOB, TABLE, LENGTH, GRAIN, BUSY, ASLEEP, BLAS_THREADS, BLAS_SET, YIELD, NAP = range(0, 12 * 64, 64)
+LINE = 64  # bytes: each word that a team shares stands in a cache line of its own
+JOB, TABLE, LENGTH, GRAIN, MEMBERS, LEFT, BUSY, BLAS_THREADS, BLAS_SET, YIELD, NAP, ASLEEP = range(0, 12 * LINE, LINE)
+TICKETS = 12 * LINE  # from here on one for each member: the number of the job, and in the last 24 bits its next part
+CLOSED = 0xFFFFFF  # the part of a job that nobody may take
 
 SIGNATURES = {
-    "assist": "void(int64, int64)",
+    "assist": "boolean(int64, int64)",
     "share": "void(int64, int64, int64, int64, int64)",
     "wait": "void(int64, int64, int64, int64)",
     "step": "int64(real[:, :])",
     "product": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1])",
     "affine": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[::1], real[:, ::1], real[:, ::1])",
+    "masked": "void(int64, int64, int64, real[::1], real[::1], real[::1])",
 }
-JOBS = ("product_part", "affine_part")
+JOBS = ("product_part", "affine_part", "masked_part")
 
 
 # -------------------------------------------------------------------------------------------------------- the team
 
 
 def assist(team, thread):
-    """Do parts of the job until none is left to begin."""
-    while True:
-        ticket = load(team + TICKET)  # the number of the job, and in its last 24 bits that of the next part
-        job, table, length, grain = load(team + JOB), load(team + TABLE), load(team + LENGTH), load(team + GRAIN)
-        start = (ticket & 0xFFFFFF) * grain
-        if start >= length:
-            return
-        if swap(team + TICKET, ticket, ticket + 1):  # so those were the words of this job
-            call(job, start, min(start + grain, length), thread, table)
-            add(team + LEFT, -1)
+    """Do parts of the job, first those that are this member's and then the others', until none is left to begin.
+
+    The parts go round: part k is for member k % members, so that a part of the next job, which likely works on the same
+    arrays, finds them in the cache of its processor. Returns whether there was anything to do.
+    """
+    found, members = False, load(team + MEMBERS)
+    for k in range(members):
+        owner = (thread + k) % members
+        place = team + TICKETS + owner * LINE
+        while True:
+            ticket = load(place)
+            job, table, length, grain = load(team + JOB), load(team + TABLE), load(team + LENGTH), load(team + GRAIN)
+            start = ((ticket & CLOSED) * members + owner) * grain
+            if ticket & CLOSED == CLOSED or start >= length:
+                break
+            if swap(place, ticket, ticket + 1):  # so those were the words of this job
+                call(job, start, min(start + grain, length), thread, table)
+                add(team + LEFT, -1)
+                found = True
+    return found
 
 
 def share(team, job, table, length, grain):
     """Do the whole job, together with those who wait for work; alone where another job is under way."""
-    if not swap(team + BUSY, 0, 1):
+    if length <= grain or not swap(team + BUSY, 0, 1):
         for start in range(0, length, grain):
             call(job, start, min(start + grain, length), 0, table)
         return
@@ -53,12 +66,16 @@ def share(team, job, table, length, grain):
         blas = ask(load(team + BLAS_THREADS))
         if blas > 1:
             tell(load(team + BLAS_SET), 1)
+    members, number = load(team + MEMBERS), (load(team + TICKETS) >> 24) + 1
+    for k in range(members):  # first, or who is late could take a part of words half written
+        store(team + TICKETS + k * LINE, number << 24 | CLOSED)
     store(team + LEFT, (length + grain - 1) // grain)
     store(team + JOB, job)
     store(team + TABLE, table)
     store(team + LENGTH, length)
     store(team + GRAIN, grain)
-    store(team + TICKET, ((load(team + TICKET) >> 24) + 1) << 24)
+    for k in range(members - 1, -1, -1):  # the caller's own last, or another would take that before its own
+        store(team + TICKETS + k * LINE, number << 24)
     assist(team, 0)
     looks = 0
     while load(team + LEFT) > 0:
@@ -75,11 +92,11 @@ def wait(team, thread, looks, naps):
     """Take part in jobs until none has come for so many looks, one after the other, and then so many, with naps between."""
     seen = 0
     while seen < looks + naps:
-        if (load(team + TICKET) & 0xFFFFFF) * load(team + GRAIN) < load(team + LENGTH):
-            assist(team, thread)
+        if assist(team, thread):
             seen = 0
         elif seen < looks:
-            pause()
+            if seen % 50 == 0 and load(team + YIELD) != 0:
+                ask(load(team + YIELD))
         elif load(team + NAP) != 0:
             tell(load(team + NAP), 20)
         else:
@@ -156,3 +173,23 @@ def affine_part(start, stop, thread, table):
     for i in range(n):
         for j in range(whole, count):
             y[i, j] = turned[j, i] + bias[j]
+
+
+# ------------------------------------------------------------------------------------------------ element by element
+
+
+def masked(team, grain, job, g, y, gx):
+    """gx = g (y != 0)."""
+    table = np.empty(3, np.int64)
+    table[0], table[1], table[2] = g.ctypes.data, y.ctypes.data, gx.ctypes.data
+    share(team, job, table.ctypes.data, g.size, grain)
+
+
+def masked_part(start, stop, thread, table):
+    t = carray(pointer(table), 3, np.int64)
+    n = stop - start
+    g = carray(pointer(t[0] + start * SIZE), n, REAL)
+    y = carray(pointer(t[1] + start * SIZE), n, REAL)
+    gx = carray(pointer(t[2] + start * SIZE), n, REAL)
+    for i in range(n):
+        gx[i] = g[i] * (REAL(1) if y[i] != 0 else REAL(0))

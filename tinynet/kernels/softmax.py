@@ -51,25 +51,40 @@ def cross_entropy_grad(g: Any, x: Any, ids: Any) -> Any:
 
 
 def mean_cross_entropy(x: Any, ids: Any, kept: Any) -> Any:
-    """The mean of ``cross_entropy`` over the rows whose id is not -1; ``kept``, an array without axes, says how many these
-    are.
+    """The mean of ``cross_entropy`` over the rows whose id is not -1; ``kept`` says how many these are: a number, or an
+    array without axes on a GPU.
 
-    NaN where there are none. For a GPU: on a CPU it is known at once which rows are left out.
+    NaN where there are none.
     """
     if takes(x):
         return on_gpu.mean_cross_entropy(x, ids, kept)
+    loop = loops_of(_cross_entropy, x, least=LOOPS_FROM) if kept else None
+    if loop is not None:
+        return x.dtype.type(loop(x, ids, np.empty(len(x), x.dtype)) / kept)
     xp = array_module(x)
     loss = xp.where(ids < 0, 0, cross_entropy(x, xp.where(ids < 0, 0, ids)))
-    return loss.sum() / xp.where(kept == 0, np.nan, kept).astype(x.dtype)
+    if not ids.size:
+        return loss.sum() + np.nan
+    return loss.mean() * xp.where(kept == 0, np.nan, ids.size / at_least_one(kept)).astype(x.dtype)
 
 
 def mean_cross_entropy_grad(g: Any, x: Any, ids: Any, kept: Any) -> Any:
     """The gradient of ``mean_cross_entropy`` for x; 0 where there are no rows."""
     if takes(x, g):
         return on_gpu.mean_cross_entropy_grad(g, x, ids, kept)
+    loop = loops_of(_cross_entropy_grad, x, least=LOOPS_FROM)
+    if loop is not None:
+        gx = np.empty_like(x)
+        loop(np.full(len(x), g / at_least_one(kept), x.dtype), x, ids, gx)
+        return gx
     xp = array_module(x)
-    each = xp.where(ids < 0, 0, g / kept.clip(1).astype(g.dtype)).astype(x.dtype)
+    each = xp.where(ids < 0, 0, g / at_least_one(kept)).astype(x.dtype)
     return cross_entropy_grad(each, x, xp.where(ids < 0, 0, ids))
+
+
+def at_least_one(kept: Any) -> Any:
+    """A number of rows, or 1 where there are none."""
+    return max(kept, 1) if isinstance(kept, int) else kept.clip(1)
 
 
 def _shifted(x: Any, xp: Any) -> Any:
@@ -79,16 +94,22 @@ def _shifted(x: Any, xp: Any) -> Any:
 
 
 def _cross_entropy(x, ids, y):
+    """The losses, 0 for an id of -1, and their sum."""
+    sum = 0.0
     for i in range(x.shape[0]):
-        top = x[i, 0]
-        for j in range(x.shape[1]):
-            top = max(top, x[i, j])
-        if not np.isfinite(top):
-            top = x.dtype.type(0)
-        total = x.dtype.type(0)
-        for j in range(x.shape[1]):
-            total += np.exp(x[i, j] - top)
-        y[i] = np.log(total) - (x[i, ids[i]] - top)
+        y[i] = 0
+        if ids[i] >= 0:
+            top = x[i, 0]
+            for j in range(x.shape[1]):
+                top = max(top, x[i, j])
+            if not np.isfinite(top):
+                top = x.dtype.type(0)
+            total = x.dtype.type(0)
+            for j in range(x.shape[1]):
+                total += np.exp(x[i, j] - top)
+            y[i] = np.log(total) - (x[i, ids[i]] - top)
+            sum += y[i]
+    return sum
 
 
 def _cross_entropy_grad(g, x, ids, gx):
@@ -102,6 +123,9 @@ def _cross_entropy_grad(g, x, ids, gx):
         for j in range(x.shape[1]):
             gx[i, j] = np.exp(x[i, j] - top)
             total += gx[i, j]
-        for j in range(x.shape[1]):
-            gx[i, j] *= g[i] / total
-        gx[i, ids[i]] -= g[i]
+        if ids[i] >= 0:
+            for j in range(x.shape[1]):
+                gx[i, j] *= g[i] / total
+            gx[i, ids[i]] -= g[i]
+        else:
+            gx[i] = 0

@@ -21,21 +21,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .compiled import compile_file
+from .compiled import COMPILED_DTYPES, compile_file, enabled
 from .threads import blas_libraries, threads
 
 LINE = 8  # words in a cache line: each word that the team shares stands in a line of its own
-ASLEEP, BLAS_THREADS, BLAS_SET, YIELD, NAP = (LINE * k for k in range(7, 12))
-# How often a thread looks for work before it takes naps, and how often between these (20 us, and what the system adds) before
-# it sleeps: about 0.3 ms and 0.2 s. Only to fall asleep and to wake up does it need the interpreter, which the caller has.
-LOOKS, NAPS = 6000, 2000
+MEMBERS, BLAS_THREADS, BLAS_SET, YIELD, NAP, ASLEEP = (LINE * k for k in (4, 7, 8, 9, 10, 11))
+# How often a thread looks for work before it takes naps, and how often between these (20 us, and what the system adds)
+# before it sleeps: about 2 ms and 0.2 s. With 0.1 ms, a step of 1,000 us took 1,180: most waits of a step are longer.
+# Only to fall asleep and to wake up does it need the interpreter, which the caller has.
+LOOKS, NAPS = 200_000, 2000
 
 
 class Shared(NamedTuple):
-    """The compiled loops for one dtype, and the words that calls of them begin with: the team, its size, BLAS's product."""
+    """The compiled loops for one dtype, the team, how many it is with its caller, and the address of BLAS's product."""
 
     loops: Any
-    words: tuple[int, int, int]
+    team: int
+    size: int
+    gemm: int
 
 
 class Team:
@@ -43,31 +46,31 @@ class Team:
 
     def __init__(self, size: int, loops: Any):
         self.size, self._loops = size, loops
-        self._memory = np.zeros(LINE * 14, np.int64)
+        self._memory = np.zeros(LINE * (13 + size), np.int64)
         first = -self._memory.ctypes.data // 8 % LINE
-        self._words = self._memory.data[first : first + LINE * 13]
+        self._words = self._memory.data[first : first + LINE * (12 + size)]
         self.address = self._memory.ctypes.data + 8 * first
+        self._words[MEMBERS] = size
         self._words[BLAS_THREADS] = _blas("openblas_get_num_threads")
         self._words[BLAS_SET] = _blas("openblas_set_num_threads")
         if os.name == "posix":
             system = ctypes.CDLL(None)
             self._words[YIELD], self._words[NAP] = _address(system.sched_yield), _address(system.usleep)
-        self._products: dict[np.dtype, Shared | None] = {}
+        self._shared: dict[np.dtype, Shared | None] = {}
         self._beds = [threading.Lock() for _ in range(size - 1)]
         for k, bed in enumerate(self._beds, 1):
             bed.acquire()
             threading.Thread(target=self._live, args=(k, bed), name=f"tinynet-team-{k}", daemon=True).start()
 
-    def products(self, dtype: np.dtype) -> Shared | None:
-        """What it takes to share matrix products of ``dtype``, and everyone awake; None where BLAS does not have it."""
-        if dtype not in self._products:
-            letter = {"float32": "s", "float64": "d"}.get(dtype.name) if dtype.isnative else None
-            function = _blas(f"cblas_{letter}gemm") if letter else 0
-            loops = compile_file("shared", dtype) if function else None
-            self._products[dtype] = None if loops is None else Shared(loops, (self.address, self.size, function))
+    def shared(self, dtype: np.dtype) -> Shared | None:
+        """What it takes to share loops over arrays of ``dtype``, and everyone awake; None for other dtypes."""
+        if dtype not in self._shared:
+            loops = compile_file("shared", dtype) if dtype in COMPILED_DTYPES else None
+            gemm = _blas(f"cblas_{'s' if dtype.itemsize == 4 else 'd'}gemm")
+            self._shared[dtype] = None if loops is None else Shared(loops, self.address, self.size, gemm)
         if self._words[ASLEEP]:
             self.wake()
-        return self._products[dtype]
+        return self._shared[dtype]
 
     def wake(self) -> None:
         """Call those who sleep: they come when they come."""
@@ -103,6 +106,17 @@ def team() -> Team | None:
     """The team of this process, of ``threads()`` threads, made when first asked for; None where there is no Numba."""
     loops = compile_file("shared", np.dtype(np.float32))
     return None if loops is None else Team(threads(), loops)
+
+
+def shared(*arrays: Any) -> Shared | None:
+    """What it takes to share a loop over ``arrays``; None where array code has to do: without Numba, on a GPU, for arrays
+    that are not of one dtype, float32 or float64, or not writable, which is all that a compiled loop takes."""
+    dtype = arrays[0].dtype
+    for a in arrays:
+        if type(a) is not np.ndarray or a.dtype is not dtype or not a.flags.behaved:
+            return None
+    everyone = team() if enabled() else None
+    return None if everyone is None else everyone.shared(dtype)
 
 
 def _after_fork() -> None:
