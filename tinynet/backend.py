@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -151,8 +152,43 @@ def to_device(x: Any, name: str) -> Any:
         return x
     if name == "cpu":
         return gpu_module().asnumpy(x)
+    if recorded.now is not None:
+        raise RuntimeError(
+            f"a step that is being captured may not move arrays between devices (from {device_of(x)!r} to {name!r}): "
+            "a replay would not see their new values"
+        )
     with gpu_module().cuda.Device(device_number(name)):
         return gpu_module().asarray(x)
+
+
+# ----------------------------------------------------------------------------------------------- steps being captured
+
+
+class Recording:
+    """A step that is being captured on a GPU (``tn.capture``), and what the CPU has to do before each replay of it."""
+
+    def __init__(self) -> None:
+        self.before: list[Callable[[], None]] = []
+
+
+class _Recorded(threading.local):
+    now: Recording | None = None
+
+
+recorded = _Recorded()
+
+
+def from_host(draw: Callable[[], np.ndarray], shape: tuple[int, ...], like: Any) -> Any:
+    """Numbers from the CPU in an array of ``shape`` where the GPU array ``like`` lives, of its dtype.
+
+    In a captured step they are drawn anew for every replay; whatever else came from the CPU would stay what it was.
+    """
+    xp, recording = array_module(like), recorded.now
+    if recording is None:
+        return xp.asarray(draw().astype(like.dtype, copy=False))
+    held = xp.empty(shape, like.dtype)
+    recording.before.append(lambda: held.set(draw().astype(like.dtype, copy=False), xp.cuda.get_current_stream()))
+    return held
 
 
 # ----------------------------------------------------------------------------------------------------------- files

@@ -3,5 +3,5 @@
 from .elementary import abs, exp, maximum, minimum, sign, sqrt, where
 from .scatter import add_at
 from .softmax import cross_entropy, cross_entropy_grad, mean_cross_entropy, mean_cross_entropy_grad
-from .squares import square_sums
+from .squares import joint_norm, square_sums
 from .update import update

@@ -150,7 +150,7 @@ def _calls(op: str, operands: list[str], out: str) -> list[str]:
 
 
 def c_source(rule: Trace, real: str) -> str:
-    """The lines of a C loop, or of a CUDA kernel, over variables called ``w_``, ...; ``real`` is float or double."""
+    """The lines of a loop in C, or in CUDA C, over variables called ``w_``, ...; ``real`` is their type."""
     suffix = "f" if real == "float" else ""
     loaded = [f"{real} {name}_i = {name}_;" for name in _read(rule)]
     body = [

@@ -113,7 +113,7 @@ class Line(NamedTuple):
     operands: tuple[str, ...]
 
 
-@dataclass
+@dataclass(eq=False)
 class Trace:
     """A rule's operations: ``prelude`` of numbers, ``body`` of array elements, which numbers it needs, what comes out."""
 

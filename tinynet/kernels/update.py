@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import array_module
 from . import compiled, source
 from .gpu import update as gpu
+from .gpu.launch import takes
 from .trace import Trace, Untraceable, trace
 
 PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
@@ -94,8 +96,9 @@ class Update:
 
     def alone(self, arrays: tuple, hyper: dict[str, Any]) -> None:
         """One parameter whose arrays no loop on a CPU can take: in a GPU kernel, or as the rule is written."""
-        if self.trace is not None and not isinstance(arrays[0], np.ndarray) and gpu.takes(arrays):
-            gpu.run(self.trace, arrays, self.numbers(hyper))
+        if self.trace is not None and takes(*arrays):
+            values = array_module(arrays[0]).asarray(np.array([self.numbers(hyper)], arrays[0].dtype))
+            gpu.run(self.trace, [arrays], [0], values)
         else:
             self.as_written(arrays, hyper)
 

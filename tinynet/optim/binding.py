@@ -18,6 +18,7 @@ from ..backend import is_array
 from ..kernels.measure import SUMS, measure, trusted
 from ..kernels.threads import parallel
 from ..kernels.update import Update, put_addresses, update_for
+from . import on_gpu
 from .explain import Gradient
 from .hyper import CLIP, DECAY, full_rule, keywords
 from .slots import Due, Slot
@@ -52,6 +53,7 @@ class Binding:
         self.added = {DECAY: group["weight_decay"]} if decays else {}
         self.plain = rule  # without what every optimizer adds
         self._options = rule, bool(decays), group["maximize"]
+        self.steps: dict[str, int] = {}  # how many steps each parameter has made, by its name
         self.slots: list[Slot]
         self._table: np.ndarray | None
         self._table_of: list[Slot]
@@ -61,6 +63,7 @@ class Binding:
             self.slots = [Slot(names[p], p) for p in group["params"]]
             self._table, self._table_of = None, []  # of addresses, and the slots that are its rows
         self._loops: dict[tuple[Update, Any], Callable] = {}
+        self.on_gpu: dict[Any, tuple] = {}  # the numbers that were sent there, and where they are
 
     def still_holds(self, group: dict[str, Any]) -> bool:
         """Whether the group is as it was: nothing then has to be checked again."""
@@ -74,6 +77,7 @@ class Binding:
 
     def due(self, steps: dict[str, int], state: Callable[[str, Any, tuple[str, ...], dict], dict[str, Any]]) -> Due:
         """The parameters that a step concerns. Raises ``ValueError`` naming one whose arrays do not fit together."""
+        self.steps = steps
         slots: list[Slot] = []
         grads: list[Any] = []
         dtype: Any = None
@@ -118,7 +122,7 @@ class Binding:
 
     def values(self, hyper: Hyper, step: int, factor: float | None) -> dict[str, Any]:
         """The same with those of what every optimizer adds; ``factor`` is what gradients are multiplied by."""
-        clip = {} if factor is None else {CLIP: factor}
+        clip = {} if factor is None else {CLIP: factor if isinstance(factor, float) else 1.0}  # on a GPU it is put in there
         return {**self.own_values(hyper, step), **self.added, **clip}
 
     def gradient(self, factor: float | None) -> Gradient:
@@ -130,8 +134,7 @@ class Binding:
         work: list[Callable[[], None]] = []
         for update, part, at in self._parts(due, hyper, factor):
             if part.dtype is None or update.trace is None:
-                jobs = zip(part.arrays(), [at[count] for count in part.counts], strict=True)
-                work += [functools.partial(update.alone, *job) for job in jobs]
+                work += on_gpu.prepare(self, update, part, at, hyper, factor)
                 continue
             loop = self._loops.get((update, part.dtype)) or update.loop(part.size(), part.dtype)
             if loop is None:

@@ -91,6 +91,7 @@ class Inspection:
         if len(index) != param.ndim or not all(isinstance(i, (int, np.integer)) for i in index):
             raise IndexError(f"explain: index is {index}, expected {param.ndim} integers, for shape {param.shape}")
         step, factor = self._steps.get(name, 0) + 1, self._due()[2]
+        factor = None if factor is None else float(factor)
         state = self._state(name, param, binding.buffers, binding.group)
         arrays = {"w": param.data, "grad": param.grad.data, **{b: state[b] for b in binding.buffers}}
         place: Any = index
@@ -118,6 +119,7 @@ class Inspection:
         if self.needs_closure:
             raise TypeError(f"{type(self).__name__}: telemetry is for rules that update each weight from its gradient")
         due, _, factor = self._due()
+        factor = None if factor is None else float(factor)
         found = {}
         for binding, one in due:
             for name, sums in binding.measure(one, self.hyper, factor):
