@@ -51,8 +51,8 @@ static void run_all(unsigned gx, unsigned gy, unsigned n) {
         for (unsigned t = 0; t < n; t++) {
             ended[t] = false;
             getcontext(&threads[t]);
-            threads[t].uc_stack.ss_sp = stacks[t]; threads[t].uc_stack.ss_size = sizeof stacks[t]; threads[t].uc_link = &home;
-            makecontext(&threads[t], enter, 0);
+            threads[t].uc_stack.ss_sp = stacks[t]; threads[t].uc_stack.ss_size = sizeof stacks[t]; threads[t].uc_link =
+            &home; makecontext(&threads[t], enter, 0);
         }
         for (bool again = true; again;) {
             again = false;

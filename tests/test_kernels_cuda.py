@@ -133,7 +133,9 @@ def test_an_update_is_what_array_code_does(rule, hyper, dtype, gpu):
 SHAPES = [(3, 2), (7,), (), (1000,), (0, 3)]
 
 
-@pytest.mark.parametrize("name", ["SGD", "Momentum", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "RAdam", "NAdam", "Lion"])
+@pytest.mark.parametrize(
+    "name", ["SGD", "Momentum", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "RAdam", "NAdam", "Lion"]
+)
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "maximize": True, "clip_norm": 3.0}])
 def test_a_step_of_an_optimizer(name, options, gpu):
     """One kernel for all parameters of a group, or two where they do not go into one table; nothing is read."""

@@ -47,6 +47,7 @@ def prepare(binding: Any, update: Update, due: Due, at: dict[int, dict], hyper: 
             arrays = (w, grad * factor.astype(grad.dtype), *buffers)
         work.append(functools.partial(update.alone, arrays, at[count]))
     for kind, (rows, names) in together.items():
+        assert update.trace is not None
         values = _values(binding, update, names, at, hyper, factor, rows[0][0])
         work.append(functools.partial(gpu.run, update.trace, rows, places[kind], values))
     return work

@@ -74,8 +74,8 @@ def _tables(rows: list[list[int]]) -> Any:
 def run(rule: Trace, parameters: list[tuple], places: list[int], values: Any) -> None:
     """Overwrite the weight and the buffers of each parameter, all of one dtype on one GPU.
 
-    ``parameters``: the weight, the gradient and the buffers of each; ``places``: which row of ``values``, an array there, has
-    its numbers.
+    ``parameters``: the weight, the gradient and the buffers of each; ``places``: which row of ``values``, an array there,
+    has its numbers.
     """
     like = parameters[0][0]
     rows = [[a[0].size, place, *(x.data.ptr for x in a)] for a, place in zip(parameters, places, strict=True)]
@@ -84,7 +84,7 @@ def run(rule: Trace, parameters: list[tuple], places: list[int], values: Any) ->
 
 
 def square_sum(arrays: list[Any]) -> Any:
-    """The sum of the squares of all elements of arrays of one dtype on one GPU, in float64, as an array there without axes."""
+    """The sum of the squares of all elements of arrays of one dtype on one GPU: a float64 array there without axes."""
     xp, parts = array_module(arrays[0]), []
     for table, count, most in _tables([[a.size, a.data.ptr] for a in arrays]):
         blocks = max(1, min(PARTS, most // (8 * BLOCK)))
