@@ -80,7 +80,8 @@ def test_the_source_of_adam_reads_as_the_textbook():
     assert "beta2 ** step" in numbers_source(adam)
     assert "velocity[i] = " in loop_source(adam)
     code, temporaries = array_source(adam)
-    assert "add(f0, f1, out=velocity)" in code
+    assert "multiply(n0, velocity, out=velocity)\n" in code
+    assert "add(velocity, f0, out=velocity)\n" in code
     assert temporaries == ["f0", "f1"]
 
 

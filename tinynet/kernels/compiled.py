@@ -30,7 +30,7 @@ from ..backend import cache_folder
 HEADER = """import numpy as np
 from numba import carray
 
-from tinynet.kernels.pointers import pointer
+from tinynet.kernels.pointers import fetch_add, peek, pointer
 
 
 """

@@ -9,24 +9,19 @@ table of their addresses, so that whatever a user binds, freezes or moves betwee
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..backend import is_array
 from ..kernels.measure import SUMS, measure, trusted
-from ..kernels.threads import parallel
+from ..kernels.sharing import Sharing
 from ..kernels.update import Update, put_addresses, update_for
 from . import on_gpu
 from .explain import Gradient
 from .hyper import CLIP, DECAY, full_rule, keywords
 from .slots import Due, Slot
-
-# Elements of all arrays together from which a compiled loop is shared among threads, and in how many parts. Measured on two
-# cores: SGD on 1.8 million float32 weights 0.54 ms on one thread, 0.38 on two; Adam 1.06 and 0.67; but Adam on 235 thousand
-# 0.14 and 0.18. (Array code gains nothing: each of its many calls waits for the interpreter.)
-SHARED_FROM, PARTS = 2_000_000, 4
 
 Hyper = Callable[[dict[str, Any], int], dict[str, Any]]  # an optimizer's hyper-parameters, for a group and a step count
 
@@ -57,11 +52,15 @@ class Binding:
         self.slots: list[Slot]
         self._table: np.ndarray | None
         self._table_of: list[Slot]
+        self._elements: int
+        self._sharing: Sharing
         if earlier is not None and earlier.buffers == self.buffers and earlier.seen["params"] is group["params"]:
-            self.slots, self._table, self._table_of = earlier.slots, earlier._table, earlier._table_of
+            self.slots = earlier.slots
+            self._table, self._table_of, self._elements = earlier._table, earlier._table_of, earlier._elements
         else:
             self.slots = [Slot(names[p], p) for p in group["params"]]
-            self._table, self._table_of = None, []  # of addresses, and the slots that are its rows
+            self._table, self._table_of, self._elements = None, [], 0  # of addresses; the slots that are its rows
+        self._sharing = Sharing() if earlier is None else earlier._sharing
         self._loops: dict[tuple[Update, Any], Callable] = {}
         self.on_gpu: dict[Any, tuple] = {}  # the numbers that were sent there, and where they are
 
@@ -116,9 +115,10 @@ class Binding:
     def own_values(self, hyper: Hyper, step: int) -> dict[str, Any]:
         """The hyper-parameters that the rule names, for a step count."""
         values = {**hyper(self.group, step), "step": step}
-        if not values.keys() >= set(self.wanted):
-            raise TypeError(f"{self.owner}: rule names {min(set(self.wanted) - values.keys())!r}, defaults does not")
-        return {name: values[name] for name in self.wanted}
+        try:
+            return {name: values[name] for name in self.wanted}
+        except KeyError as error:
+            raise TypeError(f"{self.owner}: rule names {error}, defaults does not") from None
 
     def values(self, hyper: Hyper, step: int, factor: float | None) -> dict[str, Any]:
         """The same with those of what every optimizer adds; ``factor`` is what gradients are multiplied by."""
@@ -142,7 +142,7 @@ class Binding:
                 work.append(functools.partial(update.in_place, part.flat(), [numbers[count] for count in part.counts]))
             else:
                 self._loops[update, part.dtype] = loop
-                work.append(self._run(loop, *self._table_for(update, part, at)))
+                work.append(functools.partial(self._run, loop, *self._table_for(update, part, at)))
         return work
 
     def measure(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[str, list[float]]]:
@@ -161,39 +161,31 @@ class Binding:
                 found.append((slot.name, row or measure(update.rule, self.elementwise, arrays, at[count])))
         return found
 
-    def _parts(self, due: Due, hyper: Hyper, factor: float | None) -> Iterator[tuple[Update, Due, dict]]:
+    def _parts(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[Update, Due, dict]]:
         """The parameters by what can be done at once: the update, which of them, the hyper-parameters by count."""
         rule = self.rule(factor)
-        at = {count: self.values(hyper, count, factor) for count in dict.fromkeys(due.counts)}
+        at = {count: self.values(hyper, count, factor) for count in sorted(set(due.counts))}
         updates = {count: update_for(rule, self.buffers, values, self.elementwise) for count, values in at.items()}
+        if len(at) == 1 and due.dtype is not None:  # by far the most frequent case
+            return [(updates[due.counts[0]], due, at)]
+        found = []
         for update in dict.fromkeys(updates.values()):  # the rule may be another one at another count, as RAdam's is
-            same = due
-            if len(updates) > 1:
-                same = due.some([k for k, count in enumerate(due.counts) if updates[count] is update], due.dtype)
-            for part in same.parts():
-                yield update, part, at
+            same = due.some([k for k, count in enumerate(due.counts) if updates[count] is update], due.dtype)
+            found += [(update, part, at) for part in same.parts()]
+        return found
 
     def _table_for(self, update: Update, due: Due, at: dict[int, dict]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """A compiled loop's table and values, and the gradients, which have to live until it has run."""
         if self._table is None or due.slots != self._table_of:
             self._table, self._table_of = np.array([slot.row for slot in due.slots]), due.slots
+            self._elements = due.size() * (self._table.shape[1] - 2)
         table, grads = self._table, due.flat_grads()
+        if len(at) > 1:
+            table, order = table.copy(), {count: k for k, count in enumerate(at)}
+            table[:, 1] = [order[count] for count in due.counts]
         put_addresses(table, grads)
-        order = {count: k for k, count in enumerate(at)}
-        table[:, 1] = [order[count] for count in due.counts] if len(order) > 1 else 0
         return table, np.array([update.numbers(values) for values in at.values()], due.dtype), grads
 
-    def _run(self, loop: Callable, table: np.ndarray, values: np.ndarray, grads: list[np.ndarray]) -> Callable[[], None]:
-        def part(start: int, stop: int) -> None:
-            for k in range(start, stop):
-                loop(table, values, k, PARTS)
-
-        def run() -> None:
-            elements = int(table[:, 0].sum()) * (table.shape[1] - 2)
-            if elements < SHARED_FROM:
-                loop(table, values, 0, 1)
-            else:
-                parallel(part, PARTS, 1)
-            grads.clear()
-
-        return run
+    def _run(self, loop: Callable, table: np.ndarray, values: np.ndarray, grads: list[np.ndarray]) -> None:
+        self._sharing.run(loop, table, values, self._elements)
+        grads.clear()
