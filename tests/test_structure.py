@@ -19,7 +19,20 @@ MODULES = [tinynet.__name__, *(m.name for m in pkgutil.walk_packages(tinynet.__p
 
 # Each part of the house stands on those before it, and on no other.
 ORDER = (
-    *("backend", "kernels", "cuda", "tensor", "capture", "creation", "autograd", "op", "testing", "functions", "derivatives", "layers"),
+    *(
+        "backend",
+        "kernels",
+        "cuda",
+        "tensor",
+        "capture",
+        "creation",
+        "autograd",
+        "op",
+        "testing",
+        "functions",
+        "derivatives",
+        "layers",
+    ),
     *(
         "optim",
         "data",

@@ -57,9 +57,10 @@ _precision = "highest"
 def set_matmul_precision(precision: str) -> None:
     """How exactly a GPU multiplies float32 matrices: ``"highest"`` in float32, as is the default, ``"high"`` in TF32.
 
-    TF32 rounds the factors to 10 bits after the point and adds in float32: about three digits are right, and on GPUs of compute
-    capability 8.0 or more it is several times faster; on older ones, and on a CPU, nothing changes. For the whole process.
-    PyTorch's function has the same name, and a third value, "medium", that is missing here. ValueError for another value.
+    TF32 rounds the factors to 10 bits after the point and adds in float32: about three digits are right, and on GPUs of
+    compute capability 8.0 or more it is several times faster; on older ones, and on a CPU, nothing changes. For the whole
+    process. PyTorch's function has the same name, and a third value, "medium", that is missing here. ValueError for another
+    value.
     """
     global _precision
     if precision not in ("highest", "high"):
@@ -209,7 +210,7 @@ class Recording:
         """RuntimeError for a gradient from before the capture: a replay would add to what it was then."""
         if not any(gradient is g for g in self.made):
             raise RuntimeError(
-                "a step that is being captured may not add to gradients from before it; call optimizer.zero_grad() in the step"
+                "a step that is being captured may not add to gradients from before it; call optimizer.zero_grad() in it"
             )
 
 

@@ -25,18 +25,19 @@ def capture(step: Callable[..., Any]) -> Captured:
     """``step(*arrays)``, made ready to be replayed on a GPU as a CUDA graph; on a CPU it is simply called.
 
     ``step`` takes Tensors and returns Tensors (one, or a tuple, list or dict of them, or None): forward, loss,
-    ``optimizer.zero_grad()``, ``backward()`` and ``optimizer.step()``, say. Every call does one step. The first two run it as it
-    stands, the third records it, those that follow replay that. What is returned lies in the same memory every time:
+    ``optimizer.zero_grad()``, ``backward()`` and ``optimizer.step()``, say. Every call does one step. The first two run it
+    as it stands, the third records it, those that follow replay that. What is returned lies in the same memory every time:
     copy what is to outlast the next call.
 
     What a captured step may not do, and what happens when it does:
 
     - take arguments of other shapes, dtypes or devices than when it was recorded, or another number of them: ``ValueError``;
-    - read a number (``.item()``, ``print``, ``if loss > 1``), pick by a boolean mask, move arrays between devices, make arrays from
-      numbers on the CPU (``tn.randn``), add to gradients from before the step: ``RuntimeError`` when it is recorded;
-    - depend on anything in Python that changes: it is not looked at again. ``train()`` and ``eval()``, a counter, a branch stay
-      what they were. The exceptions are the optimizer's rates and step count and dropout's random numbers, which are those of
-      each replay. A ``load_state_dict`` or ``to`` after which parameters are other arrays: ``RuntimeError``;
+    - read a number (``.item()``, ``print``, ``if loss > 1``), pick by a boolean mask, move arrays between devices, make
+      arrays from numbers on the CPU (``tn.randn``), add to gradients from before the step: ``RuntimeError`` when it is
+      recorded;
+    - depend on anything in Python that changes: it is not looked at again. ``train()`` and ``eval()``, a counter, a branch
+      stay what they were. The exceptions are the optimizer's rates and step count and dropout's random numbers, which are
+      those of each replay. A ``load_state_dict`` or ``to`` after which parameters are other arrays: ``RuntimeError``;
     - use an optimizer whose rule is no elementwise kernel on a GPU (Muon, LBFGS, float16 parameters), ``check_finite=True``,
       RAdam in the steps in which its rule changes: ``RuntimeError``.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module, constant
-from ..op import data_of, op
+from ..op import data_of, module_of, op
 from ..tensor import Tensor
 from . import reduce  # not its max and min by name, which Python has, too
 from .indexing import getitem, sort, take

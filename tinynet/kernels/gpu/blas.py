@@ -1,7 +1,7 @@
 """cuBLAS by itself, for products in a captured step.
 
-The one idea: one call of ``cublas<t>gemmStridedBatched`` for everything. cuBLAS counts along columns, and row by row a @ b is,
-in its eyes, the transposed b times the transposed a; so the operands change places and nothing is copied. A matrix that
+The one idea: one call of ``cublas<t>gemmStridedBatched`` for everything. cuBLAS counts along columns, and row by row a @ b
+is, in its eyes, the transposed b times the transposed a; so the operands change places and nothing is copied. A matrix that
 lies transposed in memory is handed over as that.
 """
 
@@ -68,9 +68,7 @@ class Products:
         name, real = GEMM[y.dtype.name]
         m, n, k = sizes
         one, zero, wide = ctypes.byref(real(1)), ctypes.byref(real(0)), ctypes.c_longlong
-        first, second = (
-            (ctypes.c_void_p(x.array.data.ptr), ctypes.c_int(x.line), wide(x.apart)) for x in (b, a)
-        )
+        first, second = ((ctypes.c_void_p(x.array.data.ptr), ctypes.c_int(x.line), wide(x.apart)) for x in (b, a))
         result = ctypes.c_void_p(y.data.ptr), ctypes.c_int(n), wide(m * n)
         flags = ctypes.c_int(b.transposed), ctypes.c_int(a.transposed)
         shape = ctypes.c_int(n), ctypes.c_int(m), ctypes.c_int(k)
