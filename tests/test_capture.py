@@ -10,7 +10,8 @@ import pytest
 import strict_cupy
 
 import tinynet as tn
-from tinynet import backend, optim
+from tinynet import backend, optim, training
+from tinynet import layers as L
 from tinynet.kernels.gpu import blas
 
 pytestmark = pytest.mark.cpu
@@ -251,3 +252,37 @@ def test_precision(gpu, monkeypatch):
     assert told[-1] == ("float32", 1)
     with pytest.raises(ValueError, match="precision is 'medium', expected 'highest' or 'high'"):
         tn.set_matmul_precision("medium")
+
+
+def test_fit_with_capture_on_a_cpu_changes_nothing():
+    with tn.device("cpu"):
+        x = np.random.default_rng(0).normal(size=(50, 2)).astype("float32")
+        histories = []
+        for capture in (False, True):
+            tn.manual_seed(0)
+            net = tn.Sequential(L.Linear(2, 3), L.Tanh(), L.Linear(3, 2))
+            data = x, (x[:, 0] > 0).astype("int64")
+            adam = optim.Adam(net, lr=0.05)
+            histories.append(net.fit(data, optimizer=adam, epochs=2, batch_size=16, progress=False, capture=capture))
+        assert histories[0]["loss"] == histories[1]["loss"]
+        with pytest.raises(ValueError, match="fit: capture is True, expected False for LBFGS"):
+            net.fit(data, optimizer=optim.LBFGS(net), capture=True)
+
+
+def test_fit_replays_whole_batches(gpu, monkeypatch):
+    """A last batch that is smaller is run as it stands."""
+    seen = []
+
+    class Replayed:
+        def __init__(self, step):
+            self.step = step
+
+        def __call__(self, *batch):
+            seen.append(len(batch[0]))
+            return self.step(*batch)
+
+    monkeypatch.setattr(training, "capture", Replayed)
+    net = tn.Sequential(L.Linear(2, 3))
+    data = tn.ones(10, 2), tn.tensor([0, 1] * 5)
+    net.fit(data, optimizer=optim.SGD(net), epochs=2, batch_size=4, progress=False, capture=True)
+    assert seen == [4, 4, 4, 4]

@@ -184,13 +184,13 @@ def to_device(x: Any, name: str) -> Any:
     name = parse_device(name)
     if device_of(x) == name:
         return x
-    if name == "cpu":
-        return gpu_module().asnumpy(x)
     if recorded.now is not None:
         raise RuntimeError(
             f"a step that is being captured may not move arrays between devices (from {device_of(x)!r} to {name!r}): "
             "a replay would not see their new values"
         )
+    if name == "cpu":
+        return gpu_module().asnumpy(x)
     with gpu_module().cuda.Device(device_number(name)):
         return gpu_module().asarray(x)
 

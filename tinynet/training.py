@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from . import functions as F
 from .autograd import no_grad
+from .capture import capture
 from .data import DataLoader
 from .layers import Layer
 from .layers.layer import inner_layers
@@ -159,17 +160,33 @@ class Bar:
             tqdm.write(f"{self.title}  {shown(numbers)}  {seconds:.1f} s  {samples / max(seconds, 1e-9):,.0f} samples/s")
 
 
-def train_epoch(model: Layer, loader: Any, optimizer: Any, loss: Callable, running: Running, after: Callable) -> bool:
-    """Forward, loss, backward and step for every batch, until ``after(n, batch loss)`` returns True; whether it did."""
+def stepper(model: Layer, optimizer: Any, loss: Callable, captured: bool) -> Callable:
+    """``step(inputs, targets)``: forward, loss, backward and step; returns outputs and loss. ``captured``: see ``capture``."""
+    if getattr(optimizer, "needs_closure", False):
+        return lambda inputs, targets: _minimize(model, inputs, targets, optimizer, loss)
+
+    def plain(*batch: Any) -> tuple[Any, Any]:
+        found = _gradients(model, batch[:-1], batch[-1], optimizer, loss)
+        optimizer.step()
+        return found
+
+    if not captured:
+        return lambda inputs, targets: plain(*inputs, targets)
+    replayed, shapes = capture(plain), []
+
+    def step(inputs: tuple, targets: Any) -> tuple[Any, Any]:
+        batch = (*inputs, targets)
+        shapes[:] = shapes or [x.shape for x in batch]  # the first batch's: a smaller last one is run as it stands
+        return (replayed if [x.shape for x in batch] == shapes else plain)(*batch)
+
+    return step
+
+
+def train_epoch(model: Layer, loader: Any, step: Callable, running: Running, after: Callable) -> bool:
+    """A step for every batch, until ``after(n, batch loss)`` returns True; whether it did."""
     model.train()
-    by_closure = getattr(optimizer, "needs_closure", False)
     for inputs, targets in batches(loader):
-        batch = model, inputs, targets, optimizer, loss
-        if by_closure:
-            outputs, value = _minimize(*batch)
-        else:
-            outputs, value = _gradients(*batch)
-            optimizer.step()
+        outputs, value = step(inputs, targets)
         running.add(value, outputs, targets)
         if after(len(targets), value):
             return True
@@ -241,11 +258,12 @@ def fit(
     scheduler: Any,
     step_scheduler: str,
     progress: bool,
+    captured: bool = False,
 ) -> History:
     """Train for ``epochs`` passes over ``loader``; ``Model.fit`` describes the arguments."""
     callbacks = _checked(callbacks)
     each_batch, each_epoch = (scheduler if step_scheduler == each else None for each in ("batch", "epoch"))
-    history = History()
+    history, step = History(), stepper(model, optimizer, loss, captured)
     width = len(str(epochs))
     for epoch in range(1, epochs + 1):
         running = Running(metrics)
@@ -258,7 +276,7 @@ def fit(
 
         start, lr = time.perf_counter(), optimizer.lr
         try:
-            stop = train_epoch(model, loader, optimizer, loss, running, after)
+            stop = train_epoch(model, loader, step, running, after)
             numbers = running.means()
             seconds = time.perf_counter() - start
             if validation is not None:
