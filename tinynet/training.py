@@ -161,7 +161,7 @@ class Bar:
 
 
 def stepper(model: Layer, optimizer: Any, loss: Callable, captured: bool) -> Callable:
-    """``step(inputs, targets)``: forward, loss, backward and step; returns outputs and loss. ``captured``: see ``capture``."""
+    """``step(inputs, targets)``: forward to optimizer step; returns outputs and loss. ``captured``: see ``capture``."""
     if getattr(optimizer, "needs_closure", False):
         return lambda inputs, targets: _minimize(model, inputs, targets, optimizer, loss)
 
@@ -172,7 +172,8 @@ def stepper(model: Layer, optimizer: Any, loss: Callable, captured: bool) -> Cal
 
     if not captured:
         return lambda inputs, targets: plain(*inputs, targets)
-    replayed, shapes = capture(plain), []
+    replayed = capture(plain)
+    shapes: list[tuple[int, ...]] = []
 
     def step(inputs: tuple, targets: Any) -> tuple[Any, Any]:
         batch = (*inputs, targets)
