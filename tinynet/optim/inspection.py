@@ -99,7 +99,8 @@ class Inspection:
             arrays, place = {key: np.reshape(to_device(a[index], "cpu"), 1) for key, a in arrays.items()}, 0
         title = f"{type(self).__name__}, step {step} of {name}" + (f"[{', '.join(map(str, index))}]" if index else "")
         arrays = {key: to_device(a, "cpu") for key, a in arrays.items()}
-        return explain(title, binding.plain, binding.gradient(factor), arrays, place, binding.own_values(self.hyper, step))
+        hyper = binding.own_values(self.hyper(binding.group, step), step)
+        return explain(title, binding.plain, binding.gradient(factor), arrays, place, hyper)
 
     def telemetry(self) -> dict[str, Telemetry]:
         """The step that ``step()`` would make now in a few numbers for each parameter, by its name; none is made.

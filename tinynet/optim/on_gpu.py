@@ -74,7 +74,8 @@ def _values(binding: Any, update: Update, names: dict, at: dict, hyper: Callable
 
 def _replayed(binding: Any, update: Update, names: list[str], hyper: Callable, factor: Any) -> np.ndarray:
     """The numbers for the next replay of a captured step, with the group's rates as they are now."""
-    at = [binding.values(hyper, binding.steps.get(name, 0) + 1, factor) for name in names]
+    counts = [binding.steps.get(name, 0) + 1 for name in names]
+    at = [binding.values(hyper(binding.group, count), count, factor) for count in counts]
     for values in at:
         if update_for(binding.rule(factor), binding.buffers, values, binding.elementwise) is not update:
             raise RuntimeError(f"{binding.owner}: the rule has changed since the step was captured; capture it anew")

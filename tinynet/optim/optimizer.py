@@ -176,7 +176,8 @@ class Optimizer(Inspection):
         self._grad_norm = norm
         if recorded.now is None:
             for _, one in due:
-                self._steps.update(one.named_counts())
+                for slot, count in zip(one.slots, one.counts, strict=True):
+                    self._steps[slot.name] = count
         else:
             recorded.now.before.append(functools.partial(self._replayed, due))
 
