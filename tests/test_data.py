@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinynet.backend import manual_seed
-from tinynet.data import ArrayDataset, DataLoader, Dataset, Subset, loader, random_split
+from tinynet.data import ArrayDataset, DataLoader, Dataset, Subset, random_split
 from tinynet.tensor import Tensor
 
 N = 23
@@ -621,43 +621,6 @@ def test_prefetching_really_works_ahead():
 
 
 # ---------------------------------------------------------------------------------------------------------- devices
-
-
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """A pretended default device; the list of what was sent there."""
-    sent = []
-
-    def send(x, name):
-        sent.append((x.shape, name))
-        return x
-
-    monkeypatch.setattr(loader, "default_device", lambda: "elsewhere")
-    monkeypatch.setattr(loader, "to_device", send)
-    return sent
-
-
-def test_batches_are_sent_to_the_default_device_after_gathering(arrays, elsewhere):
-    list(DataLoader(arrays, 10))
-    assert elsewhere == [(shape, "elsewhere") for n in (10, 10, 3) for shape in ((n, 2, 3), (n,))]
-
-
-def test_no_transfer_where_the_data_live_on_the_default_device(arrays, elsewhere, monkeypatch):
-    monkeypatch.setattr(loader, "device_of", lambda x: "elsewhere")
-    list(DataLoader(arrays, 10, shuffle=True))
-    assert elsewhere == [((N,), "elsewhere")] * 2  # the order of the epoch, once for each array
-
-
-def test_the_thread_has_the_consumers_default_device(arrays, elsewhere, monkeypatch):
-    @contextlib.contextmanager
-    def device(name):
-        entered.append((name, threading.current_thread().name))
-        yield
-
-    entered: list[tuple] = []
-    monkeypatch.setattr(loader, "device", device)
-    list(DataLoader(arrays, 10, prefetch=1))
-    assert entered == [("elsewhere", "tinynet-prefetch")]
 
 
 def test_a_gpu():

@@ -79,7 +79,7 @@ class Event:
 class Stream:
     """A queue of kernels, each of which is done when it is put there."""
 
-    done = True
+    done, ptr = True, 0
     null: Stream
 
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None):
@@ -131,5 +131,6 @@ cuda = types.SimpleNamespace(
     get_current_stream=get_current_stream,
     get_device_id=lambda: current.number,
     is_available=lambda: True,
+    alloc_pinned_memory=bytearray,
     runtime=runtime,
 )
