@@ -79,11 +79,11 @@ class Event:
 class Stream:
     """A queue of kernels, each of which is done when it is put there."""
 
-    done, ptr = True, 0
+    done = True
     null: Stream
 
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None):
-        self.is_non_blocking = non_blocking
+        self.is_non_blocking, self.ptr = non_blocking, 0
         self._outer: list[Stream] = []
 
     def __enter__(self) -> Stream:

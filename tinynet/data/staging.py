@@ -26,26 +26,24 @@ def placed(batches: Iterator[list], name: str) -> Iterator[tuple[Tensor, ...]]:
         for columns in batches:
             yield tuple([Tensor(c if device_of(c) == name else to_device(c, name)) for c in columns])
         return
-    stage, held, error = Stage(name), None, None
+    stage, held = Stage(name), None
     try:
-        while True:
-            try:
-                columns = next(batches, None)
-            except Exception as raised:
-                columns, error = None, raised  # to be raised where its batch would have come, which is after this one
-            sent = None if columns is None else stage.send(columns)
+        for columns in batches:
+            sent = stage.send(columns)
             if held is not None:
                 yield stage.receive(held)
-            if error is not None:
-                raise error
-            if sent is None:
-                return
             held = sent
-            if all(c is s for c, s in zip(columns, sent[0], strict=True)):  # they lived there: nothing to be ahead of
-                yield stage.receive(held)
+            if sent[1] is None:  # all of it lived there: nothing to be ahead of
+                yield stage.receive(sent)
                 held = None
+    except Exception:
+        if held is not None:  # an error is raised where its batch would have come, which is after this one
+            yield stage.receive(held)
+        raise
+    else:
+        if held is not None:
+            yield stage.receive(held)
     finally:
-        error = None  # else the error, its traceback, this frame and the error again were a cycle
         stage.close()
 
 
