@@ -159,6 +159,18 @@ def test_loops_are_kept_on_disk_one_for_each_rule_and_option(folder):
 
 
 @NUMBA
+def test_who_asks_is_told_that_a_loop_is_compiled_but_not_that_it_is_read(folder):
+    arrays, told = arrays_for(optim.Momentum.rule, 5000, "float32"), []
+    for _ in range(2):
+        with compiled.compiling(lambda: told.append(len(list(folder.glob("__pycache__/*.nbc"))))):
+            updated(optim.Momentum.rule, arrays, in_step(3, "Momentum")[1])
+        assert told == [0]  # once, before there was anything
+        assert list(folder.glob("__pycache__/*.nbc"))
+        forget()
+    assert compiled.LISTENERS == []
+
+
+@NUMBA
 def test_a_changed_file_in_the_cache_is_not_believed(folder):
     rule, hyper = in_step(3, "SGD")
     arrays = arrays_for(rule, 5000, "float32")

@@ -10,6 +10,7 @@ from tinynet import functions as F
 from tinynet import layers as L
 from tinynet import optim
 from tinynet.data import ArrayDataset, DataLoader, Dataset
+from tinynet.kernels import compiled
 
 
 def data(n=200, seed=0):
@@ -477,6 +478,17 @@ def test_progress(capsys):
     assert re.fullmatch(rf"epoch 10/10  {numbers}  \d+\.\d s  [\d,]+ samples/s", lines[9])
     assert "epoch  1/10" in err
     assert "200" in err
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_the_bar_says_that_loops_are_compiled(capsys, progress):
+    def compile_one(model, loss):
+        for tell in compiled.LISTENERS:  # as Numba does
+            tell()
+
+    fit(epochs=1, progress=progress, callbacks=[Listener(batch=compile_one)])
+    assert capsys.readouterr().err.count("epoch 1/1, compiling loops, once") == (1 if progress else 0)
+    assert compiled.LISTENERS == []
 
 
 def test_without_progress_there_is_no_word(capsys):

@@ -15,6 +15,7 @@ from . import functions as F
 from .autograd import no_grad
 from .capture import capture
 from .data import DataLoader
+from .kernels.compiled import compiling
 from .layers import Layer
 from .layers.layer import inner_layers
 from .metrics import accuracy
@@ -145,11 +146,21 @@ class Bar:
         self.title, self.progress, self.pending, self.drawn = title, progress, 0, time.perf_counter()
         self.interval = 0.2 if sys.stderr.isatty() else 2.0
         self.bar = tqdm(total=samples, desc=title, unit=" samples", unit_scale=True, leave=False, disable=not progress)
+        self.waits = False
+
+    def compiling(self) -> None:
+        """Say why nothing moves: loops are being compiled, which the first training on a machine waits for."""
+        if self.progress and not self.waits:
+            self.waits = True
+            self.bar.set_description(f"{self.title}, compiling loops, once")
 
     def advance(self, n: int, running: Running) -> None:
         self.pending += n
         now = time.perf_counter()
         if self.progress and now - self.drawn > self.interval:
+            if self.waits:
+                self.waits = False
+                self.bar.set_description(self.title, refresh=False)
             self.bar.set_postfix_str(shown(running.means()), refresh=False)
             self.bar.update(self.pending)
             self.pending, self.drawn = 0, now
@@ -277,7 +288,8 @@ def fit(
 
         start, lr = time.perf_counter(), optimizer.lr
         try:
-            stop = train_epoch(model, loader, step, running, after)
+            with compiling(bar.compiling):
+                stop = train_epoch(model, loader, step, running, after)
             numbers = running.means()
             seconds = time.perf_counter() - start
             if validation is not None:
