@@ -51,7 +51,7 @@ def inner(x: Any, name: str) -> Any:
             )
         return x._array
     if isinstance(x, np.ndarray):
-        raise TypeError(f"{name}: Unsupported type <class 'numpy.ndarray'> (shape {x.shape})")
+        raise TypeError(f"Unsupported type <class 'numpy.ndarray'> (shape {x.shape})")
     if isinstance(x, (list, tuple)):
         return type(x)([inner(y, name) for y in x])
     return x
@@ -200,7 +200,7 @@ class ndarray:
         if masks and isinstance(value, ndarray) and value.ndim:
             reads["mask"] += 1
         if not isinstance(value, (ndarray, *SCALARS)):
-            raise TypeError(f"__setitem__: Unsupported type {type(value)}")
+            raise TypeError(f"Unsupported type {type(value)}")
         _no_index_twice(self._array, index)
         with np.errstate(all="ignore"):
             inner(self, "__setitem__")[index] = inner(value, "__setitem__")
@@ -252,7 +252,7 @@ def _index(index: Any, shape: tuple[int, ...]) -> tuple[Any, int]:
     used = sum(_axes_of(p) for p in index)
     for p in index:
         if isinstance(p, np.ndarray):
-            raise TypeError(f"index: Unsupported type <class 'numpy.ndarray'> (shape {p.shape})")
+            raise TypeError(f"Unsupported type <class 'numpy.ndarray'> (shape {p.shape}) as an index")
         taken = _axes_of(p) if p is not ... else max(len(shape) - used, 0)
         if isinstance(p, ndarray):
             p = inner(p, "index")
@@ -310,7 +310,7 @@ def _other(x: Any, name: str) -> Any:
         return inner(x, name)
     if getattr(type(x), "__array_ufunc__", ndarray) is None:
         return NotImplemented
-    raise TypeError(f"{name}: Unsupported type {type(x)}")
+    raise TypeError(f"Unsupported type {type(x)}")
 
 
 def _binary(name: str, f: Callable, turned: bool) -> Callable:

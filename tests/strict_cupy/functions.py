@@ -87,7 +87,7 @@ def _operands(name: str, args: tuple) -> None:
     """A ufunc of CuPy takes arrays and numbers; a list it does not."""
     for a in args:
         if not (a is None or isinstance(a, (ndarray, *SCALARS))):
-            raise TypeError(f"{name}: Unsupported type {type(a)}")
+            raise TypeError(f"Unsupported type {type(a)}")
 
 
 def _ufunc(name: str, listed: dict[str, Any]) -> Callable:

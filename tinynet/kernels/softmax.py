@@ -60,7 +60,8 @@ def mean_cross_entropy(x: Any, ids: Any, kept: Any) -> Any:
         return on_gpu.mean_cross_entropy(x, ids, kept)
     xp = array_module(x)
     loss = xp.where(ids < 0, 0, cross_entropy(x, xp.where(ids < 0, 0, ids)))
-    return loss.sum() / xp.where(kept == 0, np.nan, kept).astype(x.dtype)
+    share = xp.where(kept == 0, np.nan, kept / max(loss.size, 1))
+    return (loss.mean() if loss.size else loss.sum()) / share.astype(loss.dtype)  # a sum of float16 might overflow
 
 
 def mean_cross_entropy_grad(g: Any, x: Any, ids: Any, kept: Any) -> Any:
@@ -68,7 +69,7 @@ def mean_cross_entropy_grad(g: Any, x: Any, ids: Any, kept: Any) -> Any:
     if takes(x, g):
         return on_gpu.mean_cross_entropy_grad(g, x, ids, kept)
     xp = array_module(x)
-    each = xp.where(ids < 0, 0, g / kept.clip(1).astype(g.dtype)).astype(x.dtype)
+    each = xp.where(ids < 0, 0, g / kept.clip(1)).astype(x.dtype)
     return cross_entropy_grad(each, x, xp.where(ids < 0, 0, ids))
 
 
