@@ -31,7 +31,7 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def nothing_pending(request):
-    """A label out of range is told of where a number is next read from the GPU; here, at the latest, for the test it is of."""
+    """A label out of range is told of where a number is next read from the GPU; at the latest here, for the right test."""
     yield
     if request.config.getoption("--backend") != "cpu":
         import tinynet

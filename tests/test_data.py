@@ -171,14 +171,14 @@ def test_batches_in_order(arrays, prefetch):
     batches = list(DataLoader(arrays, batch_size=5, prefetch=prefetch))
     assert [type(t) for t in batches[0]] == [Tensor, Tensor]
     assert ids(batches) == [[*range(i, min(i + 5, N))] for i in range(0, N, 5)]
-    np.testing.assert_array_equal(np.concatenate([x.data for x, _ in batches]), arrays[0])
+    np.testing.assert_array_equal(np.concatenate([x.numpy() for x, _ in batches]), arrays[0])
     assert batches[0][0].dtype == np.float32
     assert not batches[0][0].requires_grad
 
 
 def test_unshuffled_batches_are_views_and_shuffled_ones_are_not(arrays):
-    assert all(np.shares_memory(x.data, arrays[0]) for x, _ in DataLoader(arrays, batch_size=5))
-    assert not any(np.shares_memory(x.data, arrays[0]) for x, _ in DataLoader(arrays, batch_size=5, shuffle=True))
+    assert all(np.shares_memory(x.numpy(), arrays[0]) for x, _ in DataLoader(arrays, batch_size=5))
+    assert not any(np.shares_memory(x.numpy(), arrays[0]) for x, _ in DataLoader(arrays, batch_size=5, shuffle=True))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_whole_arrays_and_single_samples_give_the_same_batches(arrays, shuffle):
         assert len(a) == len(b)
         for left, right in zip(a, b, strict=True):
             for one, other in zip(left, right, strict=True):
-                np.testing.assert_array_equal(one.data, other.data, strict=True)
+                np.testing.assert_array_equal(one.numpy(), other.numpy(), strict=True)
 
 
 def test_whole_arrays_are_not_asked_for_samples(arrays):
@@ -251,7 +251,7 @@ def test_an_overridden_getitem_is_not_bypassed(arrays):
 
     for ds in (Doubled(*arrays), Subset(Doubled(*arrays), range(N))):
         ((x, _),) = DataLoader(ds, batch_size=N)
-        np.testing.assert_array_equal(x.data, arrays[0] * 2, strict=True)
+        np.testing.assert_array_equal(x.numpy(), arrays[0] * 2, strict=True)
 
 
 def test_samples_are_stacked_with_their_dtypes():
@@ -344,7 +344,7 @@ def test_transform_gets_the_inputs_of_a_batch_and_owns_them(arrays, shuffle, pre
     batches = list(DataLoader(arrays, 10, shuffle=shuffle, transform=negate, prefetch=prefetch))
     assert shapes == [(10, 2, 3), (10, 2, 3), (3, 2, 3)]
     for x, y in batches:
-        np.testing.assert_array_equal(x.data, -before[y.data], strict=True)
+        np.testing.assert_array_equal(x.numpy(), -before[y.data], strict=True)
     np.testing.assert_array_equal(arrays[0], before)
 
 

@@ -305,11 +305,11 @@ def test_mnist_as_a_data_set(digits):
 
 def test_mnist_through_the_loader(digits):
     x, y = next(iter(DataLoader(digits, 64)))
-    assert np.shares_memory(x.data, digits.inputs)  # the whole arrays are used, not the samples
+    assert np.shares_memory(x.numpy(), digits.inputs)  # the whole arrays are used, not the samples
     assert y.tolist() == digits.targets[:64].tolist()
     rows = np.arange(9999, 0, -7)
     for whole, label in DataLoader(Subset(digits, rows), len(rows), prefetch=1):
-        np.testing.assert_array_equal(whole.data, digits.inputs[rows], strict=True)
+        np.testing.assert_array_equal(whole.numpy(), digits.inputs[rows], strict=True)
         assert label.tolist() == [digits[i][1] for i in rows]
 
 

@@ -215,6 +215,12 @@ class ndarray:
         indices = np.asarray(inner(indices, "take"))
         return outer(inner(self, "take").take(indices, axis, inner(out, "take"), mode="wrap"))
 
+    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> ndarray:
+        if not copy and self.dtype == np.dtype(dtype) and order == "K":
+            return self
+        with np.errstate(all="ignore"):
+            return wrapped(inner(self, "astype").astype(dtype, order, copy=copy))
+
     def fill(self, value: Any) -> None:
         inner(self, "fill").fill(inner(value, "fill").item() if isinstance(value, ndarray) else value)
 

@@ -22,6 +22,7 @@ from .arrays import fits, inner, ndarray
 
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 TYPES = {
+    "float16": "_Float16",
     "float32": "float",
     "float64": "double",
     "int32": "int",

@@ -51,7 +51,11 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, b
 
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
-    return asarray(a, dtype) if not isinstance(a, ndarray) else outer(np.ascontiguousarray(inner(a, "asarray"), dtype))
+    if not isinstance(a, ndarray):
+        return asarray(a, dtype)
+    if a.flags.c_contiguous and (dtype is None or a.dtype == dtype):
+        return a
+    return outer(np.ascontiguousarray(inner(a, "ascontiguousarray"), dtype))
 
 
 def take(a: ndarray, indices: Any, axis: int | None = None, out: Any = None) -> ndarray:

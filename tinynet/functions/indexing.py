@@ -19,7 +19,6 @@ from ..op import data_of, module_of, op
 from ..tensor import Tensor
 from .shape import arraylike, in_bounds, moveaxis, reshape
 
-
 OUTSIDE = "{0}: index {id} is out of bounds for axis {1} with size {2}"
 
 
