@@ -36,7 +36,8 @@ def test_small_gradients_are_left_alone():
     p = with_grad(0.3, 0.4)
     grad = p.grad
     assert float(optim.clip_grad_norm([p], 0.5000001)) == pytest.approx(0.5)
-    assert p.grad is grad
+    np.testing.assert_array_equal(p.grad.numpy(), grad.numpy())
+    assert p.device != "cpu" or p.grad is grad  # on a GPU it is not known without waiting
 
 
 def test_what_is_clipped_may_be_a_layer_a_parameter_or_an_iterator():

@@ -13,6 +13,7 @@ import pytest
 
 import tinynet
 
+pytestmark = pytest.mark.cpu  # texts and their examples
 ROOT = Path(tinynet.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = [tinynet.__name__, *(m.name for m in pkgutil.walk_packages(tinynet.__path__, "tinynet."))]

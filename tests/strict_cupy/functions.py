@@ -188,8 +188,6 @@ class Module(types.ModuleType):
 
 def module() -> Module:
     """``cupy``, anew."""
-    from .elementwise import ElementwiseKernel
-
     linalg = Module("cupy.linalg", np.linalg)
     tricks = Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
     return Module(
@@ -200,6 +198,5 @@ def module() -> Module:
         cuda=gpus.cuda,
         linalg=linalg,
         lib=types.SimpleNamespace(stride_tricks=tricks),
-        ElementwiseKernel=ElementwiseKernel,
         __version__=LISTING["version"],
     )
