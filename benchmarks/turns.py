@@ -25,7 +25,8 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,19 @@ def _run(
         result.error, result.skipped = outcome.get("error", ""), outcome.get("skipped", "")
         for key, value in outcome.get("values", {}).items():
             result.values.setdefault(key, []).append(value)
+
+
+def milliseconds(call: Callable[[], object], seconds: float, clock: str = "process_time", least: int = 3) -> list[float]:
+    """How long each call takes, by a clock of ``time``, for so many seconds after two calls that warm up."""
+    now, times = getattr(time, clock), []
+    for _ in range(2):
+        call()
+    end = time.perf_counter() + seconds
+    while len(times) < least or time.perf_counter() < end:
+        start = now()
+        call()
+        times.append((now() - start) * 1e3)
+    return times
 
 
 def peak_memory() -> float:
