@@ -2,81 +2,62 @@
 
     python -m benchmarks.embedding
 
-One thread, float32; the medians of all rounds in microseconds of CPU time, the contenders in turn. ``add.at`` is what the
-way back would be with NumPy's function as it is, and ``zeros`` what making the gradient's array alone takes, which is dense.
+One thread, float32; microseconds of CPU, medians over the calls of a process, then over the rounds. "add.at" is what the way
+back would be with NumPy's function as it is, and "zeros" what making the gradient's array alone takes, which is dense.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
-import statistics
-import time
 from collections.abc import Callable
-from functools import partial
 
-for pool in ("OMP", "OPENBLAS", "MKL"):
-    os.environ[f"{pool}_NUM_THREADS"] = "1"  # before NumPy is imported
+from . import turns
+from .turns import Contender
 
-import numpy as np  # noqa: E402
-
-import tinynet as tn  # noqa: E402
-from tinynet import functions as F  # noqa: E402
-
-TABLES = [(1000, 64, 256), (10_000, 128, 4096), (50_000, 256, 8192)]  # (rows, width, how many are looked up)
-
-
-def ours(ids, weight, g, numba):
-    os.environ["TINYNET_NUMBA"] = numba
-    tn.grad(F.embedding(ids, weight), weight, g)
+# (rows, width, how many are looked up)
+CASES = {"{} x {}, {}".format(*c): c for c in [(1000, 64, 256), (10_000, 128, 4096), (50_000, 256, 8192)]}
+PLAIN = Contender("numpy", ("numpy",))
+CONTENDERS = {
+    "tinynet": turns.OURS,
+    "array code": turns.ARRAY_CODE,
+    "add.at": PLAIN,
+    "zeros": PLAIN,
+    "torch": turns.TORCH,
+}
 
 
-def with_add_at(ids, weight, g):
-    weight.data[ids]
-    np.add.at(np.zeros_like(weight.data), ids, g)
+def call_of(contender: str, rows: int, width: int, n: int) -> Callable[[], object]:
+    """A look-up and the gradient of its table, or the part of that which a contender is."""
+    import numpy as np
 
-
-def torchs(ids, weight, g) -> Callable:
-    import torch
-
-    torch.set_num_threads(1)
-    ids, g = torch.tensor(ids), torch.tensor(g)
-    weight = torch.tensor(weight.data, requires_grad=True)
-    return lambda: torch.autograd.grad(torch.nn.functional.embedding(ids, weight), weight, g)
-
-
-def contenders(rows: int, width: int, n: int) -> dict[str, Callable]:
     rng = np.random.default_rng(0)
-    weight, ids = tn.Parameter(rng.random((rows, width)), dtype="float32"), rng.integers(0, rows, n)
-    g = rng.random((n, width), dtype="float32")
-    found = {
-        "compiled": partial(ours, ids, weight, g, "1"),
-        "array code": partial(ours, ids, weight, g, "0"),
-        "add.at": partial(with_add_at, ids, weight, g),
-        "zeros": lambda: np.zeros_like(weight.data).fill(0),
-    }
-    with contextlib.suppress(ImportError):
-        found["torch"] = torchs(ids, weight, g)
-    return found
+    table, ids = rng.random((rows, width), "float32"), rng.integers(0, rows, n)
+    g = rng.random((n, width), "float32")
+    if contender == "zeros":
+        return lambda: np.zeros_like(table).fill(0)
+    if contender == "add.at":
+        return lambda: (table[ids], np.add.at(np.zeros_like(table), ids, g))
+    if contender == "torch":
+        import torch
+
+        chosen, gradient, weight = torch.tensor(ids), torch.tensor(g), torch.tensor(table, requires_grad=True)
+        return lambda: torch.autograd.grad(torch.nn.functional.embedding(chosen, weight), weight, gradient)
+    import tinynet as tn
+
+    parameter = tn.Parameter(table)
+    return lambda: tn.grad(tn.functions.embedding(ids, parameter), parameter, g)
+
+
+def measure(contender: str, case: str, seconds: float) -> dict[str, list[float]]:
+    return {"time": [ms * 1e3 for ms in turns.milliseconds(call_of(contender, *CASES[case]), seconds)]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="An embedding, forward and backward, beside PyTorch's.")
-    parser.add_argument("--rounds", type=int, default=30, help="calls of each contender (default: %(default)s)")
-    rounds = parser.parse_args().rounds
-    for i, table in enumerate(TABLES):
-        calls = contenders(*table)
-        if i == 0:
-            print(f"{'rows x width, looked up':<26}" + "".join(f"{name:>12}" for name in calls))
-        times: dict[str, list[float]] = {name: [] for name in calls}
-        for _ in range(rounds + 1):
-            for name, call in calls.items():
-                start = time.process_time()
-                call()
-                times[name].append((time.process_time() - start) * 1e6)
-        name = "{} x {}, {}".format(*table)
-        print(f"{name:<26}" + "".join(f"{statistics.median(t[1:]):>12,.0f}" for t in times.values()))
+    parser = turns.arguments(__doc__, CASES, CONTENDERS)
+    parser.set_defaults(threads=1)
+    args = parser.parse_args()
+    results = turns.compete("embedding", args, together=True, seconds=0.0 if args.quick else 0.5)
+    print(turns.table(results, "time", "rows x width, looked up; µs"))
+    turns.finish(args, "embedding", results, unit="microseconds of CPU")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ def data(network: Network) -> tuple[list[Any], list[Any]]:
 
     rng = np.random.default_rng(0)
     shape = network.batch, *network.shape
-    return [rng.random(shape, "float32") for _ in range(IMAGES)], [*rng.integers(0, 10, (LABELS, network.batch))]
+    images = min(IMAGES, max(2, 4096 // network.batch))
+    return [rng.random(shape, "float32") for _ in range(images)], [*rng.integers(0, 10, (LABELS, network.batch))]
 
 
 def in_turn(images: list[Any], labels: list[Any]) -> Iterator[tuple[Any, Any]]:

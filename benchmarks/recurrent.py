@@ -1,47 +1,51 @@
-"""Recurrent layers and a transformer's encoder layer, beside PyTorch's, on one thread.
+"""Recurrent layers and a transformer's encoder layer, beside PyTorch's and their matrix products, on one thread.
 
     python -m benchmarks.recurrent
-    python -m benchmarks.recurrent --rounds 50 --only LSTM
+    python -m benchmarks.recurrent --rounds 5 --only LSTM
 
-The two run in turn in one process; shown are the medians over all rounds of the CPU time, in milliseconds: forward without a
-graph, and forward and backward to the parameters, in training mode without dropout. "products" is the time of the matrix
-products in the latter alone, in NumPy: what cannot be saved.
+Shown is CPU time in milliseconds, medians over the calls of a process, then over the rounds: "forward" without a graph, and
+"both" ways to the parameters, in training mode without dropout. "products" is the time of the matrix products of both ways
+alone, in NumPy: what cannot be saved.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
-import time
 from collections.abc import Callable
+from typing import Any
 
-for pool in ("OMP", "OPENBLAS", "MKL"):
-    os.environ[f"{pool}_NUM_THREADS"] = "1"
+import numpy as np
 
-import numpy as np  # noqa: E402  # it reads the number of threads when it is imported
-
-import tinynet as tn  # noqa: E402
-from tinynet import layers as L  # noqa: E402
+from . import turns
 
 BATCH, STEPS, FEATURES, HIDDEN = 128, 28, 28, 128
 SIZES = {"RNN": 1, "GRU": 3, "LSTM": 4}  # gates
 ENCODER = {"d_model": 64, "nhead": 4, "dim_feedforward": 256}
 PATCHES, IMAGES = 49, 64
+CONTENDERS = {
+    "tinynet": turns.OURS,
+    "torch": turns.TORCH,
+    "products": turns.Contender("numpy", ("numpy",)),
+    "array code": turns.ARRAY_CODE,
+}
+# name: of the layer
+CASES = {f"{name}({FEATURES}, {HIDDEN}), {STEPS} steps, batch {BATCH}": name for name in SIZES}
+CASES[f"encoder layer(64, 4 heads, 256), {PATCHES} patches, batch {IMAGES}"] = "TransformerEncoderLayer"
 
 
 def randn(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype("float32")
 
 
-def run(make_layer: Callable, x: np.ndarray, torch=None) -> tuple[Callable, Callable]:
-    """(forward, forward and backward) of a layer: PyTorch's where ``torch`` is given."""
-    layer = make_layer(torch.nn) if torch else make_layer(L)
-    inputs = torch.tensor(x) if torch else tn.tensor(x)
-    no_grad = torch.no_grad if torch else tn.no_grad
+def run(module: Any, name: str, tensor: Callable, no_grad: Callable) -> tuple[Callable, Callable]:
+    """(forward, forward and backward) of a layer."""
+    if name in SIZES:
+        layer, x = getattr(module, name)(FEATURES, HIDDEN, batch_first=True), tensor(randn(BATCH, STEPS, FEATURES))
+    else:
+        keywords = {} if module.__name__.startswith("tinynet") else {"batch_first": True}
+        layer, x = getattr(module, name)(**ENCODER, dropout=0.0, **keywords), tensor(randn(IMAGES, PATCHES, 64))
 
     def output():
-        y = layer(inputs)
+        y = layer(x)
         return y[0][:, -1] if isinstance(y, tuple) else y
 
     def forward():
@@ -55,11 +59,8 @@ def run(make_layer: Callable, x: np.ndarray, torch=None) -> tuple[Callable, Call
     return forward, both
 
 
-def recurrent(name: str) -> tuple[Callable, np.ndarray, Callable]:
-    def make(module):
-        return getattr(module, name)(FEATURES, HIDDEN, batch_first=True)
-
-    rows = SIZES[name] * HIDDEN
+def recurrent_products(gates: int) -> Callable[[], None]:
+    rows = gates * HIDDEN
     w, v, h, g = randn(rows, FEATURES), randn(rows, HIDDEN), randn(HIDDEN, BATCH), randn(rows, BATCH)
     x = randn(FEATURES, BATCH)
 
@@ -68,14 +69,10 @@ def recurrent(name: str) -> tuple[Callable, np.ndarray, Callable]:
             w @ x, v @ h  # forward
             v.T @ g, g @ h.T, g @ x.T  # backward
 
-    return make, randn(BATCH, STEPS, FEATURES), products
+    return products
 
 
-def encoder() -> tuple[Callable, np.ndarray, Callable]:
-    def make(module):
-        keywords = {} if module is L else {"batch_first": True}
-        return module.TransformerEncoderLayer(**ENCODER, dropout=0.0, **keywords)
-
+def encoder_products() -> Callable[[], None]:
     d, heads, rows = ENCODER["d_model"], ENCODER["nhead"], PATCHES * IMAGES
     q, s, x = randn(IMAGES, heads, PATCHES, d // heads), randn(IMAGES, heads, PATCHES, PATCHES), randn(rows, d)
     weights = [(randn(3 * d, d), x), (randn(d, d), x)]
@@ -88,51 +85,35 @@ def encoder() -> tuple[Callable, np.ndarray, Callable]:
         t, p = q.swapaxes(-1, -2), s.swapaxes(-1, -2)
         q @ t, s @ q, p @ q, q @ t, s @ q, p @ q
 
-    return make, randn(IMAGES, PATCHES, d), products
+    return products
 
 
-def measure(calls: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """The median CPU time of each call, in milliseconds, the calls in turn."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(rounds + 2):
-        for name, call in calls.items():
-            start = time.process_time()
-            call()
-            if i > 1:  # the first rounds warm up
-                times[name].append(time.process_time() - start)
-    return {name: 1e3 * statistics.median(t) for name, t in times.items()}
+def measure(contender: str, case: str, seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of CPU."""
+    name = CASES[case]
+    if contender == "products":
+        call = recurrent_products(SIZES[name]) if name in SIZES else encoder_products()
+        return {"both": turns.milliseconds(call, seconds)}
+    if contender == "torch":
+        import torch
+
+        forward, both = run(torch.nn, name, torch.tensor, torch.no_grad)
+    else:
+        import tinynet as tn
+
+        forward, both = run(tn.layers, name, tn.tensor, tn.no_grad)
+    return {"forward": turns.milliseconds(forward, seconds), "both": turns.milliseconds(both, seconds)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=25, help="rounds whose median is shown (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="only the lines whose name contains one of these words")
-    arguments = parser.parse_args()
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-    except ImportError:
-        torch = None
-    cases = {
-        f"{name}({FEATURES}, {HIDDEN}), {STEPS} steps, batch {BATCH}": lambda name=name: recurrent(name) for name in SIZES
-    }
-    cases[f"encoder layer(64, 4 heads, 256), {PATCHES} patches, batch {IMAGES}"] = encoder
-    columns = ("forward", "torch", "ratio", "both", "torch", "ratio", "products")
-    print(f"{'ms, median, one thread':<52}" + "".join(f"{name:>9}" for name in columns))
-    for name, case in cases.items():
-        if arguments.only and not any(word in name for word in arguments.only):
-            continue
-        make, x, products = case()
-        calls = dict(zip(("forward", "both"), run(make, x), strict=True)) | {"products": products}
-        if torch:
-            calls |= dict(zip(("torch forward", "torch both"), run(make, x, torch), strict=True))
-        took = measure(calls, arguments.rounds)
-        line = f"{name:<52}"
-        for part in ("forward", "both"):
-            theirs = took.get(f"torch {part}")
-            line += f"{took[part]:9.2f}" + (f"{theirs:9.2f}{took[part] / theirs:9.2f}" if theirs else " " * 18)
-        print(line + f"{took['products']:9.2f}")
+    parser = turns.arguments(__doc__, CASES, CONTENDERS)
+    parser.set_defaults(threads=1)
+    args = parser.parse_args()
+    args.contenders = args.contenders or [*CONTENDERS][:3]
+    results = turns.compete("recurrent", args, together=True, seconds=0.0 if args.quick else 0.5)
+    for name in ("forward", "both"):
+        print(turns.table(results, name, f"{name}, ms of CPU") + "\n")
+    turns.finish(args, "recurrent", results, unit="milliseconds of CPU")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ pools meet and the memory is the contender's own; they run in turn for several r
 all alike. Shown is the median over the rounds. A contender that fails is shown as failed, with its error below the table;
 one that is not installed is named. With ``--json`` everything is also written to a file.
 
-A benchmark calls ``arguments`` for the options that all have, ``compete`` for the results and ``table`` to show them.
+A benchmark calls ``arguments`` for the options that all have, ``compete`` for the results, ``table`` and ``finish`` to show
+them. A list that ``measure`` returns is of repeated measurements, and becomes its median; anything else stays as it is.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,8 @@ class Result:
     skipped: str = ""
 
     def median(self, name: str) -> float:
-        found = [v for v in self.values.get(name, []) if v is not None]
+        """Over the rounds; None among them is what was never reached, and counts as infinite."""
+        found = [math.inf if v is None else v for v in self.values.get(name, [])]
         return statistics.median(found) if found and not self.error else math.nan
 
 
@@ -105,13 +108,14 @@ def chosen(args: argparse.Namespace) -> list[str]:
 
 
 def compete(
-    module: str, args: argparse.Namespace, cases: Sequence[str] | None = None, together: bool = False, **settings: Any
+    module: str, args: argparse.Namespace, together: bool = False, numbered: str = "", **settings: Any
 ) -> list[Result]:
     """Run ``benchmarks.MODULE.measure`` for each contender and case, in turn, ``args.rounds`` times.
 
     ``together``: one process does all cases of a contender, where starting one for each would take most of the time.
+    ``numbered``: a setting that is 0 in the first round, 1 in the second, ... (a seed).
     """
-    cases = chosen(args) if cases is None else list(cases)
+    cases = chosen(args)
     picked = args.contenders or [name for name, c in args.all_contenders.items() if not (args.quick and c.slow)]
     found = {name: c for name, c in args.all_contenders.items() if name in picked and c.installed}
     if absent := [name for name in picked if name not in found]:
@@ -121,12 +125,13 @@ def compete(
     rounds = 1 if args.quick else args.rounds
     with tqdm(total=len(groups) * rounds * len(found), unit=" runs", leave=False, file=sys.stderr) as bar:
         for group in groups:
-            for _ in range(rounds):
+            for i in range(rounds):
+                now = {**settings, numbered: i} if numbered else settings
                 for name, contender in found.items():
                     bar.set_description(f"{name}: {group[0] if len(group) == 1 else f'{len(group)} cases'}")
                     todo = [c for c in group if not results[c, name].error and not results[c, name].skipped]
                     if todo:
-                        _run(module, name, contender, todo, args.threads, settings, results)
+                        _run(module, name, contender, todo, args.threads, now, results)
                     bar.update()
     return list(results.values())
 
@@ -150,6 +155,19 @@ def _run(
         result.error, result.skipped = outcome.get("error", ""), outcome.get("skipped", "")
         for key, value in outcome.get("values", {}).items():
             result.values.setdefault(key, []).append(value)
+
+
+def milliseconds(call: Callable[[], object], seconds: float, clock: str = "process_time", least: int = 3) -> list[float]:
+    """How long each call takes, by a clock of ``time``, for so many seconds after two calls that warm up."""
+    now, times = getattr(time, clock), []
+    for _ in range(2):
+        call()
+    end = time.perf_counter() + seconds
+    while len(times) < least or time.perf_counter() < end:
+        start = now()
+        call()
+        times.append((now() - start) * 1e3)
+    return times
 
 
 def peak_memory() -> float:
@@ -223,8 +241,8 @@ def headline(args: argparse.Namespace) -> str:
 
 def number(x: float) -> str:
     """Three digits, or all before the point."""
-    if math.isnan(x):
-        return "-"
+    if not math.isfinite(x):
+        return "-" if math.isnan(x) else "never"
     return f"{x:,.{0 if abs(x) >= 100 else 1 if abs(x) >= 10 else 2}f}"
 
 
@@ -242,7 +260,7 @@ def table(results: list[Result], name: str, title: str, over: str = "tinynet", a
     for case in cases:
         cells = ["failed" if by[case, c].error else number(by[case, c].median(name)) for c in contenders]
         ratios = [by[case, over].median(name) / by[case, c].median(name) for c in others]
-        cells += ["-" if math.isnan(r) else f"{r:.2f}" for r in ratios]
+        cells += [f"{r:.2f}" if math.isfinite(r) else "-" for r in ratios]
         lines.append(f"{case:<{width}}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)))
     return "\n".join(lines)
 
@@ -250,6 +268,26 @@ def table(results: list[Result], name: str, title: str, over: str = "tinynet", a
 def failures(results: list[Result]) -> str:
     """Who failed, at what, and why: never left out."""
     return "\n".join(f"failed: {r.contender}, {r.case}: {r.error}" for r in results if r.error)
+
+
+def figure(args: argparse.Namespace, columns: int) -> Any:
+    """A figure with so many axes side by side, and these; None where no picture is wanted or matplotlib is missing."""
+    if not args.picture or importlib.util.find_spec("matplotlib") is None:
+        print("no picture: that needs matplotlib, pip install 'tinynet[plot]'" if args.picture else "", end="")
+        return None
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(1, columns, figsize=(5.5 * columns, 4.5), squeeze=False, layout="constrained")
+
+
+def save(args: argparse.Namespace, drawn: Any) -> None:
+    args.picture.parent.mkdir(parents=True, exist_ok=True)
+    drawn.suptitle(headline(args).partition(";")[0], fontsize=8, color="gray")
+    drawn.savefig(args.picture, dpi=120)
+    print(f"\npicture: {args.picture}")
 
 
 def finish(args: argparse.Namespace, benchmark: str, results: list[Result], **more: Any) -> None:

@@ -29,6 +29,16 @@ def pytest_configure(config):
         tinynet.set_default_device("cuda")
 
 
+@pytest.fixture(autouse=True)
+def nothing_pending(request):
+    """A label out of range is told of where a number is next read from the GPU; at the latest here, for the right test."""
+    yield
+    if request.config.getoption("--backend") != "cpu":
+        import tinynet
+
+        tinynet.cuda.synchronize()
+
+
 def pytest_report_header(config):
     return f"backend: {config.getoption('--backend')}"
 

@@ -11,7 +11,7 @@ import strict_cupy
 
 import tinynet as tn
 import tinynet.functions as F
-from tinynet.backend import manual_seed
+from tinynet.backend import array_module, manual_seed, to_device
 from tinynet.tensor import Tensor
 
 
@@ -58,6 +58,23 @@ def put(a):
     if isinstance(a, (tuple, list)):
         return type(a)(map(put, a))
     return {key: put(value) for key, value in a.items()} if isinstance(a, dict) else a
+
+
+def host(a):
+    """An array of any device, or a Tensor, as NumPy's."""
+    return to_device(a.data if isinstance(a, Tensor) else a, "cpu")
+
+
+def settled(f, *args):
+    """``f(*args)``, and the GPU asked for what it has found out of range meanwhile: it does not tell before it is asked."""
+    y = f(*args)
+    tn.cuda.synchronize()
+    return y
+
+
+def share_memory(a, b):
+    """Whether two arrays of one device have an element in common."""
+    return bool(array_module(a).shares_memory(a, b))
 
 
 def frozen(a):

@@ -17,9 +17,9 @@ from tinynet.testing import gradcheck
 def test_a_boolean_mask_is_true_where_a_key_takes_part():
     q, k, v, mask = x(3, 2), x(4, 2), x(4, 5), np.array([True, False, True, False])
     y = F.scaled_dot_product_attention(q, k, v, mask)
-    np.testing.assert_allclose(y.data, F.scaled_dot_product_attention(q, k[mask], v[mask]).data, rtol=1e-13)
+    np.testing.assert_allclose(y.numpy(), F.scaled_dot_product_attention(q, k[mask], v[mask]).numpy(), rtol=1e-13)
     added = F.scaled_dot_product_attention(q, k, v, np.where(mask, 0.0, -np.inf))
-    np.testing.assert_allclose(y.data, added.data, rtol=1e-13)
+    np.testing.assert_allclose(y.numpy(), added.numpy(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("mask", [np.zeros((3, 4), bool), np.full((3, 4), -np.inf)], ids=["booleans", "floats"])
@@ -27,20 +27,20 @@ def test_a_query_that_sees_no_key_gets_zeros_and_gives_no_gradient(mask):
     mask[1:] = True if mask.dtype == bool else 0
     inputs = [Tensor(a, requires_grad=True) for a in (x(3, 2), x(4, 2), x(4, 5))]
     y = F.scaled_dot_product_attention(*inputs, mask)
-    assert not y.data[0].any()
+    assert not y.numpy()[0].any()
     y.sum().backward()
-    assert not inputs[0].grad.data[0].any()
-    assert all(np.isfinite(t.grad.data).all() for t in inputs)
+    assert not inputs[0].grad.numpy()[0].any()
+    assert all(np.isfinite(t.grad.numpy()).all() for t in inputs)
 
 
 def test_causal_queries_do_not_see_what_comes_after():
     q, k, v = x(5, 2), x(5, 2, seed=1), x(5, 3)
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    np.testing.assert_allclose(y.data[0], v[0], rtol=1e-13)
+    np.testing.assert_allclose(y.numpy()[0], v[0], rtol=1e-13)
     k[3:], v[3:] = 100.0, np.nan
     with np.errstate(invalid="ignore"):
         weights_of_nan = F.scaled_dot_product_attention(q[:3], k[:3], v[:3], is_causal=True)
-    np.testing.assert_allclose(weights_of_nan.data, y.data[:3], rtol=1e-13)
+    np.testing.assert_allclose(weights_of_nan.numpy(), y.numpy()[:3], rtol=1e-13)
     mask = np.tri(5, dtype=bool)
     np.testing.assert_array_equal(
         F.scaled_dot_product_attention(q, k, x(5, 3), mask).data,
@@ -50,14 +50,14 @@ def test_causal_queries_do_not_see_what_comes_after():
 
 def test_dropout_zeroes_weights_and_keeps_the_mean():
     tn.manual_seed(0)
-    q, k, v = np.zeros((2000, 1), "float32"), np.zeros((10, 1), "float32"), np.ones((10, 1), "float32")
+    q, k, v = tn.zeros(2000, 1), tn.zeros(10, 1), tn.ones(10, 1)
     y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.25)
     assert y.dtype == np.float32
-    assert set(np.round(y.data * 7.5).ravel().tolist()) <= set(range(11))  # of 10 weights of 1 / 10 / 0.75 some are left
-    assert y.data.mean() == pytest.approx(1, abs=0.01)
+    assert set(np.round(y.numpy() * 7.5).ravel().tolist()) <= set(range(11))  # of 10 weights of 1 / 10 / 0.75 some are left
+    assert y.numpy().mean() == pytest.approx(1, abs=0.01)
     tn.manual_seed(0)
-    np.testing.assert_array_equal(F.scaled_dot_product_attention(q, k, v, dropout_p=0.25).data, y.data)
-    assert not F.scaled_dot_product_attention(q, k, v, dropout_p=1.0).data.any()
+    np.testing.assert_array_equal(F.scaled_dot_product_attention(q, k, v, dropout_p=0.25).numpy(), y.numpy())
+    assert not F.scaled_dot_product_attention(q, k, v, dropout_p=1.0).numpy().any()
 
 
 def attend(*arguments, **keywords):
@@ -121,8 +121,8 @@ def test_heads(heads, bias):
     layer, q, k, v = multi_head(4, heads, bias=bias), x(2, 3, 4), x(2, 5, 4), x(2, 5, 4, seed=1)
     for inputs, all_three in [((q,), (q, q, q)), ((q, k), (q, k, k)), ((q, k, v), (q, k, v)), ((q, q, q), (q, q, q))]:
         y = layer(*inputs)
-        np.testing.assert_allclose(y.data, by_heads(layer, *all_three), rtol=1e-12)
-        np.testing.assert_allclose(layer(*(a[0] for a in inputs)).data, y.data[0], rtol=1e-12)
+        np.testing.assert_allclose(y.numpy(), by_heads(layer, *all_three), rtol=1e-12)
+        np.testing.assert_allclose(layer(*(a[0] for a in inputs)).numpy(), y.numpy()[0], rtol=1e-12)
 
 
 def test_a_boolean_mask_of_the_layer_is_true_where_a_key_takes_no_part():
@@ -131,12 +131,12 @@ def test_a_boolean_mask_of_the_layer_is_true_where_a_key_takes_no_part():
     expected = layer(q, k[:, ~blocked]).data
     mask = np.broadcast_to(blocked, (3, 5))
     for attn_mask in (mask, blocked[None], np.broadcast_to(mask, (4, 3, 5)), mask[None, None], np.where(mask, -np.inf, 0.0)):
-        np.testing.assert_allclose(layer(q, k, attn_mask=attn_mask).data, expected, rtol=1e-12)
+        np.testing.assert_allclose(layer(q, k, attn_mask=attn_mask).numpy(), expected, rtol=1e-12)
     padding = np.stack([blocked, np.zeros(5, bool)])
     y = layer(q, k, key_padding_mask=padding).data
     np.testing.assert_allclose(y[0], expected[0], rtol=1e-12)
-    np.testing.assert_allclose(y[1], layer(q, k).data[1], rtol=1e-12)
-    np.testing.assert_allclose(layer(q, k, key_padding_mask=np.where(padding, -np.inf, 0.0)).data, y, rtol=1e-12)
+    np.testing.assert_allclose(y[1], layer(q, k).numpy()[1], rtol=1e-12)
+    np.testing.assert_allclose(layer(q, k, key_padding_mask=np.where(padding, -np.inf, 0.0)).numpy(), y, rtol=1e-12)
 
 
 def test_masks_of_the_layer_together():
@@ -153,8 +153,8 @@ def test_masks_of_the_layer_together():
         {"attn_mask": np.where(later, -np.inf, 0.0), "key_padding_mask": padding},
         {"attn_mask": np.where(later, -np.inf, 0.0), "key_padding_mask": floats},
     ]:
-        np.testing.assert_allclose(layer(q, **keywords).data, expected, rtol=1e-12)
-    np.testing.assert_allclose(layer(q, is_causal=True).data, by_heads(layer, q, q, q, ~later), rtol=1e-12)
+        np.testing.assert_allclose(layer(q, **keywords).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(layer(q, is_causal=True).numpy(), by_heads(layer, q, q, q, ~later), rtol=1e-12)
 
 
 def test_multi_head_attention_starts_as_in_pytorch():
@@ -163,19 +163,19 @@ def test_multi_head_attention_starts_as_in_pytorch():
     assert list(layer.state_dict()) == ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
     assert (layer.in_proj_weight.shape, layer.in_proj_bias.shape) == ((192, 64), (192,))
     bound = (6 / (192 + 64)) ** 0.5
-    assert np.abs(layer.in_proj_weight.data).max() <= bound
-    assert layer.in_proj_weight.data.std() == pytest.approx(bound / 3**0.5, rel=0.05)
-    assert np.abs(layer.out_proj.weight.data).max() <= 1 / 8
-    assert not layer.in_proj_bias.data.any()
-    assert not layer.out_proj.bias.data.any()
+    assert np.abs(layer.in_proj_weight.numpy()).max() <= bound
+    assert layer.in_proj_weight.numpy().std() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert np.abs(layer.out_proj.weight.numpy()).max() <= 1 / 8
+    assert not layer.in_proj_bias.numpy().any()
+    assert not layer.out_proj.bias.numpy().any()
     assert list(L.MultiHeadAttention(4, 2, bias=False).state_dict()) == ["in_proj_weight", "out_proj.weight"]
     assert repr(L.MultiHeadAttention(4, 2, 0.1, False)).startswith("MultiHeadAttention(4, 2, dropout=0.1, bias=False\n")
 
 
 def test_weights_are_dropped_in_training_only():
     layer, q = L.MultiHeadAttention(4, 2, dropout=0.5), x(2, 6, 4).astype("float32")
-    assert not np.array_equal(layer(q).data, layer(q).data)
-    np.testing.assert_array_equal(layer.eval()(q).data, layer(q).data)
+    assert not np.array_equal(layer(q).numpy(), layer(q).numpy())
+    np.testing.assert_array_equal(layer.eval()(q).numpy(), layer(q).numpy())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -194,7 +194,7 @@ def test_derivatives_to_the_second_order_through_the_layer():
         layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias = w, b, out_w, out_b
         return layer(q, k), layer(q, is_causal=True)
 
-    assert gradcheck(run, [x(1, 2, 2), x(1, 3, 2), *(p.data for p in layer.parameters())], order=2)
+    assert gradcheck(run, [x(1, 2, 2), x(1, 3, 2), *(p.numpy() for p in layer.parameters())], order=2)
 
 
 ROWS = x(2, 3, 4)
@@ -292,8 +292,8 @@ def test_encoder_layer(norm_first, activation):
         {"src_mask": later},
         {"src_key_padding_mask": np.zeros((2, 3), bool), "is_causal": True},
     ):
-        np.testing.assert_allclose(layer(inputs, **keywords).data, expected, rtol=1e-11)
-    np.testing.assert_allclose(layer(inputs[0], is_causal=True).data, expected[0], rtol=1e-11)
+        np.testing.assert_allclose(layer(inputs, **keywords).numpy(), expected, rtol=1e-11)
+    np.testing.assert_allclose(layer(inputs[0], is_causal=True).numpy(), expected[0], rtol=1e-11)
 
 
 def test_encoder_layer_names_and_dropout():
@@ -303,9 +303,9 @@ def test_encoder_layer_names_and_dropout():
     assert list(layer.state_dict()) == [*(f"self_attn.{name}" for name in attention), *linear]
     assert not any(name.endswith("bias") for name in L.TransformerEncoderLayer(8, 2, bias=False).state_dict())
     assert L.TransformerEncoderLayer(8, 2).linear1.out_features == 2048
-    assert not np.array_equal(layer(inputs).data, layer(inputs).data)
+    assert not np.array_equal(layer(inputs).numpy(), layer(inputs).numpy())
     y = layer.eval()(inputs)
-    np.testing.assert_array_equal(layer(inputs).data, y.data)
+    np.testing.assert_array_equal(layer(inputs).numpy(), y.numpy())
     assert y.dtype == np.float32
     parts = [
         p.p if isinstance(p, L.Dropout) else p.dropout for p in layer.layers() if hasattr(p, "p") or hasattr(p, "dropout")
@@ -337,23 +337,23 @@ def test_positional_encoding(width):
             expected[t, i] = np.cos(angle) if i % 2 else np.sin(angle)
     for length in (50, 7, 1, 0):
         inputs = x(2, length, width)
-        np.testing.assert_allclose(layer(inputs).data, inputs + expected[:length], rtol=1e-13, atol=1e-13)
-        np.testing.assert_allclose(layer(inputs[0]).data, inputs[0] + expected[:length], rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(layer(inputs).numpy(), inputs + expected[:length], rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(layer(inputs[0]).numpy(), inputs[0] + expected[:length], rtol=1e-13, atol=1e-13)
     assert layer(np.zeros((1, 3, width), int)).dtype == np.float32
     for dtype in ("float32", "float16"):
         inputs = Tensor(np.zeros((1, 50, width), dtype), requires_grad=True)
         y = layer(inputs)
         y.sum().backward()
         assert (y.dtype, inputs.grad.dtype) == (np.dtype(dtype), np.dtype(dtype))
-        np.testing.assert_array_equal(y.data[0], expected.astype(dtype))
+        np.testing.assert_array_equal(y.numpy()[0], expected.astype(dtype))
 
 
 def test_positional_encoding_is_not_saved_and_drops_in_training_only():
-    layer, inputs = L.PositionalEncoding(4, dropout=0.5), np.ones((2, 3, 4), "float32")
+    layer, inputs = L.PositionalEncoding(4, dropout=0.5), tn.ones(2, 3, 4)
     assert layer.state_dict() == {}
     assert layer.parameters() == []
-    assert not np.array_equal(layer(inputs).data, layer(inputs).data)
-    np.testing.assert_array_equal(layer.eval()(inputs).data, layer(inputs).data)
+    assert not np.array_equal(layer(inputs).numpy(), layer(inputs).numpy())
+    np.testing.assert_array_equal(layer.eval()(inputs).numpy(), layer(inputs).numpy())
     with pytest.raises(
         ValueError, match=r"PositionalEncoding\(4, max_len=2, dropout=0.0\): the input has shape \(3, 4\), exp"
     ):

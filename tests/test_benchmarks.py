@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from benchmarks import limits, networks, step_time, turns
+from benchmarks import growth, limits, networks, op_overhead, step_time, time_to_accuracy, turns
 from benchmarks.turns import Contender
 
 FAKE = """
@@ -127,6 +127,34 @@ def test_limits_reads_all_off(capsys):
     assert sum(group["flops"] for group in found["groups"]) == 2 * 32 * (784 * 32 * 2 + 32 * 10 * 3)
 
 
+def test_time_to_accuracy_trains_and_tells_when_a_goal_was_reached():
+    found = time_to_accuracy.measure("tinynet", "784-256-128-10", seed=0, epochs=2, limit=640)
+    assert len(found["curve"]) == 2 * time_to_accuracy.LOOKS
+    assert found["99%"] is None
+    assert found["accuracy"] == found["curve"][-1][1] > 50
+    result = turns.Result("c", "tinynet", {"99%": [None, 3.0, None]})
+    assert turns.number(result.median("99%")) == "never"
+    assert turns.Result("c", "tinynet", {"99%": [None, 3.0, 2.0]}).median("99%") == 3
+
+
+def test_growth_names_where_a_larger_batch_takes_longer():
+    assert growth.CASES["LeNet-5, batch 16"] == ("LeNet-5", 16)
+    assert growth.network("784-w-w-10", 4096).layers[2] == ("Linear", 4096, 4096)
+    times = {"784-256-128-10, batch 16": 8.0, "784-256-128-10, batch 32": 8.1, "784-256-128-10, batch 64": 9.0}
+    results = [turns.Result(case, "tinynet", {"time": [t]}) for case, t in times.items()]
+    (found,) = growth.rises(results)
+    assert found == "tinynet, 784-256-128-10: 8.10 µs a sample in batches of 32, 9.00 in those of 64"
+
+
+def test_the_raw_training_step_is_what_ours_is():
+    raw, ours = op_overhead.raw_step(), op_overhead.call_of("tinynet", op_overhead.STEP)
+    assert float(raw()) == pytest.approx(np.log(10), abs=0.5)
+    assert ours().item() == pytest.approx(np.log(10), abs=0.5)
+    for name, case in op_overhead.CASES.items():
+        assert case.raw(*[op_overhead.vector(s) for s in case.shapes])[0].dtype == np.float32, name
+        op_overhead.call_of("tinynet", name)()
+
+
 def test_times_are_of_single_steps(monkeypatch):
     monkeypatch.setitem(step_time.BUILDERS, "fake", lambda network: (lambda x, y: None, itertools.repeat((0, 0))))
     times = step_time.timed(networks.NETWORKS["LeNet-5, 64"], "fake", seconds=0.0, warm_up=0.0)
@@ -136,5 +164,6 @@ def test_times_are_of_single_steps(monkeypatch):
 
 def test_the_benchmarks_import_no_library_before_they_run():
     names = ("numpy", "tinynet", "torch", "matplotlib")
-    code = f"import sys; from benchmarks import limits, step_time; sys.exit(bool(sys.modules.keys() & {names!r}))"
+    benchmarks = "growth, limits, startup, step_time, time_to_accuracy"
+    code = f"import sys; from benchmarks import {benchmarks}; sys.exit(bool(sys.modules.keys() & {names!r}))"
     assert turns.subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -31,7 +31,7 @@ def assert_equal(found, wanted):
         assert type(found[name]) is tn.Tensor
         assert found[name].dtype == array.dtype
         assert found[name].shape == array.shape
-        np.testing.assert_array_equal(found[name].data, array)
+        np.testing.assert_array_equal(found[name].numpy(), array)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_arrays_of_every_layout(path, array):
     tn.save(path, {"x": array})
     found = tn.load(path)["x"]
     assert found.shape == np.shape(array)
-    np.testing.assert_array_equal(found.data, np.asarray(array))
+    np.testing.assert_array_equal(found.numpy(), np.asarray(array))
     assert found.dtype.isnative
 
 

@@ -84,7 +84,7 @@ def test_same_start_same_batches_same_draws(watched, train):
 def test_the_weights_come_from_the_seed(watched):
     (seen, _) = watched(seeds=7)
     tn.manual_seed(7)
-    np.testing.assert_array_equal(seen[0][0], L.Linear(2, 8).weight.data)
+    np.testing.assert_array_equal(seen[0][0], L.Linear(2, 8).weight.numpy())
 
 
 def test_one_model_made_again_and_again():
@@ -115,14 +115,14 @@ def test_a_loader_is_shuffled_by_the_seed_of_the_run(watched):
     loader = tn.data.DataLoader(POINTS, 20, shuffle=True, drop_last=True, seed=3)
     for seed, seen in zip((0, 1), watched(train=loader, rules={"SGD": optim.SGD}, seeds=(0, 1)), strict=True):
         for (_, x, _), (expected, _) in zip(seen, tn.data.DataLoader(POINTS, 20, shuffle=True, seed=seed), strict=True):
-            np.testing.assert_array_equal(x, expected.data)
+            np.testing.assert_array_equal(x, expected.numpy())
 
 
 def test_sizes_that_the_first_batch_tells():
     lazy = compare(make_model=lambda: tn.Sequential(L.Linear(None, 8), L.Tanh(), L.Linear(None, 2)))
     assert len({run.losses[0] for run in lazy.runs}) == 1
     normed = Start("test", lambda: tn.Sequential(L.Linear(None, 8), L.BatchNorm1d(8)), POINTS, 20, seed=0)
-    assert not normed.weights["1.running_mean"].data.any()  # the batch that told the sizes has left no other trace
+    assert not normed.weights["1.running_mean"].numpy().any()  # the batch that told the sizes has left no other trace
 
 
 def test_seconds_are_those_of_training(monkeypatch):

@@ -112,7 +112,7 @@ def test_calling_super_is_allowed_and_never_needed(base, calls_super):
     assert names(Net()) == ["weight"]
     assert Net().training
     assert names(Net().train(False)) == ["weight"]
-    assert Net()(np.ones(2, np.float32)).tolist() == [1.0, 1.0]
+    assert Net()(tn.ones(2)).tolist() == [1.0, 1.0]
 
 
 def test_a_layer_without_init():
@@ -158,12 +158,12 @@ def test_shared_layers_and_parameters():
     tail.weight = head.weight
     tied = tn.Sequential(head, tail)
     assert names(tied) == ["0.weight"]
-    tied(np.ones((1, 2), np.float32)).sum().backward()
-    both = head.weight.grad.data.copy()
+    tied(tn.ones(1, 2)).sum().backward()
+    both = head.weight.grad.numpy().copy()
     tied.zero_grad()
-    apart = copy.deepcopy(head)(head(np.ones((1, 2), np.float32)))
+    apart = copy.deepcopy(head)(head(tn.ones(1, 2)))
     apart.sum().backward()
-    assert (both != head.weight.grad.data).any()
+    assert (both != head.weight.grad.numpy()).any()
     assert tied.summary(2).parameters == 4
     norm = Norm(1)
     assert [n for n, _ in tn.Sequential(norm, norm).named_buffers()] == ["0.running_mean"]
@@ -206,8 +206,8 @@ def test_a_layer_that_refers_to_its_parent():
 def test_sequential():
     a, b, c = L.Linear(2, 3), L.ReLU(), L.Linear(3, 1)
     net = tn.Sequential(a, b, c)
-    x = np.ones((4, 2), np.float32)
-    np.testing.assert_array_equal(net(x).data, c(b(a(x))).data)
+    x = tn.ones(4, 2)
+    np.testing.assert_array_equal(net(x).numpy(), c(b(a(x))).numpy())
     assert len(net) == 3
     assert list(net) == [a, b, c]
     assert net[0] is a
@@ -317,7 +317,7 @@ def test_train_and_eval_reach_all_layers():
 
 def test_eval_does_not_turn_gradients_off():
     layer = L.Linear(2, 1).eval()
-    layer(np.ones((3, 2), np.float32)).sum().backward()
+    layer(tn.ones(3, 2)).sum().backward()
     assert layer.weight.grad is not None
 
 
@@ -333,7 +333,7 @@ def test_zero_grad_freeze_unfreeze():
     assert frozen == DEEP[1:4]
     assert layer.blocks[0].norm.weight.grad is None
     block = layer.blocks[0]
-    assert not block(np.ones((1, 2), np.float32)).requires_grad
+    assert not block(tn.ones(1, 2)).requires_grad
     assert layer.unfreeze() is layer
     assert all(p.requires_grad for p in layer.parameters())
 
@@ -341,13 +341,13 @@ def test_zero_grad_freeze_unfreeze():
 def test_astype_takes_gradients_and_buffers_along():
     layer = Block()
     layer.register_buffer("count", np.arange(2))
-    layer(np.ones((1, 2), np.float32)).sum().backward()
+    layer(tn.ones(1, 2)).sum().backward()
     weight = layer.conv1.weight
     assert layer.astype("float64") is layer
     assert layer.conv1.weight is weight
     assert {t.dtype for t in (*layer.parameters(), layer.norm.running_mean, weight.grad)} == {np.dtype(np.float64)}
     assert layer.count.dtype == np.int64
-    assert layer(np.ones((1, 2))).dtype == np.float64
+    assert layer(tn.ones(1, 2, dtype="float64")).dtype == np.float64
     for dtype in (int, bool, "complex64"):
         with pytest.raises(TypeError, match="astype: parameters are floats, got dtype"):
             layer.astype(dtype)
@@ -368,20 +368,20 @@ def test_buffers():
 
 def test_deepcopy_shares_nothing():
     net = tn.Sequential(L.Linear(2, 2), Norm(2))
-    net(np.ones((1, 2), np.float32)).sum().backward()
+    net(tn.ones(1, 2)).sum().backward()
     twin = copy.deepcopy(net)
     assert twin.state_dict().keys() == net.state_dict().keys()
     for a, b in zip(net.parameters(), twin.parameters(), strict=True):
         assert isinstance(b, tn.Parameter)
         assert a is not b
-        np.testing.assert_array_equal(a.data, b.data)
-        np.testing.assert_array_equal(a.grad.data, b.grad.data)
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+        np.testing.assert_array_equal(a.grad.numpy(), b.grad.numpy())
         b.data[...] = 7
         b.grad.data[...] = 7
-        assert not (a.data == 7).any()
-        assert not (a.grad.data == 7).any()
+        assert not (a.numpy() == 7).any()
+        assert not (a.grad.numpy() == 7).any()
     twin[1].running_mean.data[...] = 7
-    assert not net[1].running_mean.data.any()
+    assert not net[1].running_mean.numpy().any()
     shared = L.Linear(1, 1)
     twin = copy.deepcopy(tn.Sequential(shared, shared))
     assert twin[0] is twin[1]

@@ -8,8 +8,8 @@ from sampling import x
 
 import tinynet as tn
 import tinynet.functions as F
+from tinynet.kernels import compiled, patches
 from tinynet.kernels import conv as kernel
-from tinynet.kernels import patches
 from tinynet.kernels.patches import Geometry
 from tinynet.tensor import Tensor
 
@@ -56,13 +56,19 @@ def many_parts(monkeypatch):
     monkeypatch.setattr(kernel, "WORTH_A_PART", 1.0)
 
 
-@pytest.mark.parametrize("run", [0.0, 1e9], ids=["apart", "together"])
+WAYS = [("0", 0.0), ("0", 1e9), pytest.param("1", 0.0, marks=pytest.mark.skipif(not compiled.enabled(), reason="no Numba"))]
+
+
+@pytest.mark.parametrize(("numba", "run"), WAYS, ids=["apart", "together", "compiled"])
 @pytest.mark.parametrize("room", [2**20, 3000, 1], ids=["whole", "some rows", "one row"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.usefixtures("many_parts")
-def test_every_way_of_going_about_it_gives_the_same(case, room, run, monkeypatch):
+def test_every_way_of_going_about_it_gives_the_same(case, room, numba, run, monkeypatch):
     at, *arrays = operands(case)
+    monkeypatch.setenv("TINYNET_NUMBA", "0")
     expected = everything(at, *arrays)
+    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(patches, "LOOPS_FROM", 1)
     monkeypatch.setattr(kernel, "PIECE", room)
     monkeypatch.setattr(kernel, "COPY_RUN", run)
     monkeypatch.setattr(kernel, "ADD_RUN", run)
@@ -104,16 +110,6 @@ def test_a_result_is_not_a_buffer_that_is_used_again():
     everything(at, a + 1, w + 1, bias + 1, g + 1)
     for y, k in zip(first, kept, strict=True):
         np.testing.assert_array_equal(y, k)
-
-
-def test_large_buffers_are_not_kept():
-    patches._kept.buffers.clear()
-    like = np.zeros(1, "float32")
-    assert patches.buffer("columns", (2**21, 3), like).shape == (2**21, 3)
-    assert patches._kept.buffers == {}
-    small = patches.buffer("columns", (10, 3), like)
-    assert np.shares_memory(small, patches.buffer("columns", (2, 3), like))
-    assert not np.shares_memory(small, patches.buffer("columns", (2, 3), np.zeros(1)))
 
 
 def test_float16_is_rounded_once():

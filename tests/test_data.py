@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinynet.backend import manual_seed
-from tinynet.data import ArrayDataset, DataLoader, Dataset, Subset, loader, random_split
+from tinynet.data import ArrayDataset, DataLoader, Dataset, Subset, random_split
 from tinynet.tensor import Tensor
 
 N = 23
@@ -171,14 +171,14 @@ def test_batches_in_order(arrays, prefetch):
     batches = list(DataLoader(arrays, batch_size=5, prefetch=prefetch))
     assert [type(t) for t in batches[0]] == [Tensor, Tensor]
     assert ids(batches) == [[*range(i, min(i + 5, N))] for i in range(0, N, 5)]
-    np.testing.assert_array_equal(np.concatenate([x.data for x, _ in batches]), arrays[0])
+    np.testing.assert_array_equal(np.concatenate([x.numpy() for x, _ in batches]), arrays[0])
     assert batches[0][0].dtype == np.float32
     assert not batches[0][0].requires_grad
 
 
 def test_unshuffled_batches_are_views_and_shuffled_ones_are_not(arrays):
-    assert all(np.shares_memory(x.data, arrays[0]) for x, _ in DataLoader(arrays, batch_size=5))
-    assert not any(np.shares_memory(x.data, arrays[0]) for x, _ in DataLoader(arrays, batch_size=5, shuffle=True))
+    assert all(np.shares_memory(x.numpy(), arrays[0]) for x, _ in DataLoader(arrays, batch_size=5))
+    assert not any(np.shares_memory(x.numpy(), arrays[0]) for x, _ in DataLoader(arrays, batch_size=5, shuffle=True))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_whole_arrays_and_single_samples_give_the_same_batches(arrays, shuffle):
         assert len(a) == len(b)
         for left, right in zip(a, b, strict=True):
             for one, other in zip(left, right, strict=True):
-                np.testing.assert_array_equal(one.data, other.data, strict=True)
+                np.testing.assert_array_equal(one.numpy(), other.numpy(), strict=True)
 
 
 def test_whole_arrays_are_not_asked_for_samples(arrays):
@@ -251,7 +251,7 @@ def test_an_overridden_getitem_is_not_bypassed(arrays):
 
     for ds in (Doubled(*arrays), Subset(Doubled(*arrays), range(N))):
         ((x, _),) = DataLoader(ds, batch_size=N)
-        np.testing.assert_array_equal(x.data, arrays[0] * 2, strict=True)
+        np.testing.assert_array_equal(x.numpy(), arrays[0] * 2, strict=True)
 
 
 def test_samples_are_stacked_with_their_dtypes():
@@ -344,7 +344,7 @@ def test_transform_gets_the_inputs_of_a_batch_and_owns_them(arrays, shuffle, pre
     batches = list(DataLoader(arrays, 10, shuffle=shuffle, transform=negate, prefetch=prefetch))
     assert shapes == [(10, 2, 3), (10, 2, 3), (3, 2, 3)]
     for x, y in batches:
-        np.testing.assert_array_equal(x.data, -before[y.data], strict=True)
+        np.testing.assert_array_equal(x.numpy(), -before[y.data], strict=True)
     np.testing.assert_array_equal(arrays[0], before)
 
 
@@ -621,43 +621,6 @@ def test_prefetching_really_works_ahead():
 
 
 # ---------------------------------------------------------------------------------------------------------- devices
-
-
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """A pretended default device; the list of what was sent there."""
-    sent = []
-
-    def send(x, name):
-        sent.append((x.shape, name))
-        return x
-
-    monkeypatch.setattr(loader, "default_device", lambda: "elsewhere")
-    monkeypatch.setattr(loader, "to_device", send)
-    return sent
-
-
-def test_batches_are_sent_to_the_default_device_after_gathering(arrays, elsewhere):
-    list(DataLoader(arrays, 10))
-    assert elsewhere == [(shape, "elsewhere") for n in (10, 10, 3) for shape in ((n, 2, 3), (n,))]
-
-
-def test_no_transfer_where_the_data_live_on_the_default_device(arrays, elsewhere, monkeypatch):
-    monkeypatch.setattr(loader, "device_of", lambda x: "elsewhere")
-    list(DataLoader(arrays, 10, shuffle=True))
-    assert elsewhere == [((N,), "elsewhere")] * 2  # the order of the epoch, once for each array
-
-
-def test_the_thread_has_the_consumers_default_device(arrays, elsewhere, monkeypatch):
-    @contextlib.contextmanager
-    def device(name):
-        entered.append((name, threading.current_thread().name))
-        yield
-
-    entered: list[tuple] = []
-    monkeypatch.setattr(loader, "device", device)
-    list(DataLoader(arrays, 10, prefetch=1))
-    assert entered == [("elsewhere", "tinynet-prefetch")]
 
 
 def test_a_gpu():

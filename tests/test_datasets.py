@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -234,15 +233,21 @@ def test_fetch_interrupted_leaves_nothing(server, tmp_path, monkeypatch, where):
     assert os.listdir(tmp_path) == []
 
 
-def test_fetch_does_not_wait_for_ever(tmp_path, pauses):
+def test_fetch_does_not_wait_for_ever(tmp_path, pauses, monkeypatch):
     import socket
 
+    waits, create = [], socket.create_connection
+
+    def connect(address, timeout=None, *rest):
+        waits.append(timeout)
+        return create(address, timeout, *rest)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file"
-        start = time.perf_counter()
         with pytest.raises(DownloadError, match=r"[Tt]ime"):
             fetch([url], tmp_path / "file.gz", SHA, timeout=0.05, attempts=1)
-        assert time.perf_counter() - start < 3
+    assert waits == [0.05]
 
 
 def test_importing_the_data_sets_does_not_import_the_download():
@@ -300,18 +305,12 @@ def test_mnist_as_a_data_set(digits):
 
 def test_mnist_through_the_loader(digits):
     x, y = next(iter(DataLoader(digits, 64)))
-    assert np.shares_memory(x.data, digits.inputs)  # the whole arrays are used, not the samples
+    assert np.shares_memory(x.numpy(), digits.inputs)  # the whole arrays are used, not the samples
     assert y.tolist() == digits.targets[:64].tolist()
     rows = np.arange(9999, 0, -7)
     for whole, label in DataLoader(Subset(digits, rows), len(rows), prefetch=1):
-        np.testing.assert_array_equal(whole.data, digits.inputs[rows], strict=True)
+        np.testing.assert_array_equal(whole.numpy(), digits.inputs[rows], strict=True)
         assert label.tolist() == [digits[i][1] for i in rows]
-
-
-def test_mnist_loads_in_time():
-    start = time.perf_counter()
-    MNIST("train"), MNIST("test")
-    assert time.perf_counter() - start < 1.5
 
 
 def test_the_table_agrees_with_the_published_checksums():

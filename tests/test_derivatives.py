@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sampling import put
 from sampling import x as sample
 
 import tinynet as tn
@@ -11,7 +12,7 @@ from tinynet.tensor import Parameter, Tensor
 
 
 def close(a, b, rtol=1e-10, atol=1e-12):
-    a, b = (np.asarray(t.data if isinstance(t, Tensor) else t) for t in (a, b))
+    a, b = (t.numpy() if isinstance(t, Tensor) else np.asarray(t) for t in (a, b))
     assert a.shape == b.shape
     np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
@@ -42,7 +43,7 @@ def quotient(f, xs, i, eps=1e-6):
         for step in (eps, -eps):
             moved = [x.copy() for x in xs]
             moved[i][index] += step
-            ends.append(np.asarray(f(*map(Tensor, moved)).data))
+            ends.append(f(*map(Tensor, moved)).numpy())
         columns.append((ends[0] - ends[1]) / (2 * eps))
     return np.stack(columns, axis=-1).reshape(columns[0].shape + xs[i].shape)
 
@@ -72,14 +73,14 @@ def test_hessian_against_difference_quotients(f, x):
                 return tn.grad(f(*leaves), leaves)[i]
 
             close(block, quotient(slope, xs, j), rtol=1e-7, atol=1e-7)
-            close(block, np.moveaxis(found[j][i].data, range(xs[j].ndim), range(-xs[j].ndim, 0)))
+            close(block, np.moveaxis(found[j][i].numpy(), range(xs[j].ndim), range(-xs[j].ndim, 0)))
 
 
 @pytest.mark.parametrize(("f", "x"), ONE + TWO)
 def test_jvp_is_the_jacobian_times_v(f, x):
     xs = as_tuple(x)
     vs = tuple(sample(*a.shape, seed=7) for a in xs)
-    expected = sum(np.tensordot(j.data, v, v.ndim) for j, v in zip(as_tuple(tn.jacobian(f, x)), vs, strict=True))
+    expected = sum(np.tensordot(j.numpy(), v, v.ndim) for j, v in zip(as_tuple(tn.jacobian(f, x)), vs, strict=True))
     close(tn.jvp(f, x, vs if isinstance(x, tuple) else vs[0]), expected)
 
 
@@ -90,7 +91,7 @@ def test_hvp_is_the_hessian_times_v(f, x):
     h = tn.hessian(f, x) if isinstance(x, tuple) else ((tn.hessian(f, x),),)
     found = as_tuple(tn.hvp(f, x, vs if isinstance(x, tuple) else vs[0]))
     for row, product in zip(h, found, strict=True):
-        close(product, sum(np.tensordot(b.data, v, v.ndim) for b, v in zip(row, vs, strict=True)))
+        close(product, sum(np.tensordot(b.numpy(), v, v.ndim) for b, v in zip(row, vs, strict=True)))
 
 
 def test_formulas():
@@ -141,7 +142,7 @@ def test_hessian_and_hvp_beside_pytorch(f, x):
 def network():
     tn.manual_seed(0)
     model = tn.Sequential(L.Linear(3, 4), L.Tanh(), L.Linear(4, 2)).astype("float64")
-    inputs, targets = sample(6, 3), np.array([0, 1, 1, 0, 1, 0])
+    inputs, targets = Tensor(sample(6, 3)), Tensor([0, 1, 1, 0, 1, 0])
     return model, lambda *_: F.cross_entropy(model(inputs), targets)
 
 
@@ -150,19 +151,19 @@ def test_the_curvature_of_a_networks_loss():
     model, loss = network()
     params = model.parameters()
     blocks = tn.hessian(loss, params)
-    rows = [[b.data.reshape(p.size, -1) for b in row] for p, row in zip(params, blocks, strict=True)]
+    rows = [[b.numpy().reshape(p.size, -1) for b in row] for p, row in zip(params, blocks, strict=True)]
     whole = np.block(rows)
     close(whole, whole.T)
     vs = [sample(*p.shape, seed=5) for p in params]
-    product = np.concatenate([h.data.ravel() for h in tn.hvp(loss, params, vs)])
+    product = np.concatenate([h.numpy().ravel() for h in tn.hvp(loss, params, vs)])
     close(product, whole @ np.concatenate([v.ravel() for v in vs]))
     eps, slopes = 1e-6, []
     for step in (eps, -eps):
         for p, v in zip(params, vs, strict=True):
-            p.data += step * v
-        slopes.append(np.concatenate([g.data.ravel() for g in tn.grad(loss(), params)]))
+            p.data += put(step * v)
+        slopes.append(np.concatenate([g.numpy().ravel() for g in tn.grad(loss(), params)]))
         for p, v in zip(params, vs, strict=True):
-            p.data -= step * v
+            p.data -= put(step * v)
     close(product, (slopes[0] - slopes[1]) / (2 * eps), rtol=1e-6, atol=1e-9)
     assert all(p.grad is None for p in params)
 
@@ -216,7 +217,7 @@ def test_under_no_grad():
     expected = everything(x, v)
     with tn.no_grad():
         for found, other in zip(everything(x, v), expected, strict=True):
-            np.testing.assert_array_equal(found.data, other.data)
+            np.testing.assert_array_equal(found.numpy(), other.numpy())
         assert not (Parameter(x) * 2).requires_grad
 
 
@@ -225,7 +226,7 @@ def test_create_graph(leaf):
     w = Parameter(sample(3))
     x, v = (w if leaf else w * w), Tensor(sample(3, seed=1), requires_grad=True)
     for result, plain in zip(everything(x, v, create_graph=True), everything(x, v), strict=True):
-        np.testing.assert_array_equal(result.data, plain.data)
+        np.testing.assert_array_equal(result.numpy(), plain.numpy())
         (g,) = tn.grad(result.sum(), w, retain_graph=True)
         assert g.dtype == np.float64
 
@@ -245,7 +246,7 @@ def test_the_callers_graph_is_not_freed():
     tn.jacobian(lambda x: x * y, w)
     tn.hessian(lambda x: (x * y).sum(), y)
     y.sum().backward()
-    close(w.grad, 2 * w.data)
+    close(w.grad, 2 * w.numpy())
 
 
 def test_an_argument_computed_from_another():
@@ -253,8 +254,8 @@ def test_an_argument_computed_from_another():
     a = Parameter(sample(3))
     for create_graph in (False, True):
         da, db = tn.jacobian(lambda a, b: a * b, (a * 1, a * 2), create_graph=create_graph)
-        close(da, np.diag(2 * a.data))
-        close(db, np.diag(a.data))
+        close(da, np.diag(2 * a.numpy()))
+        close(db, np.diag(a.numpy()))
     with pytest.raises(ValueError, match=r"jacobian: number 1 of x is number 0, too; pass its \.detach\(\)"):
         tn.jacobian(lambda a, b: a * b, (a, a))
 
@@ -267,7 +268,7 @@ def test_no_dependence_is_a_derivative_of_zero():
         close(tn.hessian(lambda x, f=f: f(x).sum(), x), np.zeros((3, 3)))
         close(tn.hvp(lambda x, f=f: f(x).sum(), x, x), np.zeros(3))
     linear = tn.hessian(lambda a, b: (a * 2).sum() + (b**2).sum(), (x, x))
-    assert [[block.data.any() for block in row] for row in linear] == [[False, False], [False, True]]
+    assert [[block.numpy().any() for block in row] for row in linear] == [[False, False], [False, True]]
     assert other.grad is None
 
 

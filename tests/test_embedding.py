@@ -72,7 +72,7 @@ def test_the_layer_looks_up_its_weight():
     assert repr(L.Embedding(4, 2)) == "Embedding(4, 2)"
     assert (layer.num_embeddings, layer.embedding_dim, layer.padding_idx) == (4, 2, 3)
     y = layer(np.array([[0, 3], [1, 1]]))
-    np.testing.assert_array_equal(y.numpy(), layer.weight.data[[[0, 3], [1, 1]]])
+    np.testing.assert_array_equal(y.numpy(), layer.weight.numpy()[[[0, 3], [1, 1]]])
     y.sum().backward()
     assert layer.weight.grad.tolist() == [[1, 1], [2, 2], [0, 0], [0, 0]]
 
@@ -89,11 +89,11 @@ def test_the_layer_starts_normal_with_a_padding_row_of_zeros():
 def test_the_padding_row_stays_through_training():
     layer = L.Embedding(4, 2, padding_idx=1)
     optimizer = tn.optim.SGD(layer, lr=0.5)
-    before = layer.weight.data.copy()
+    before = layer.weight.numpy().copy()
     (layer([0, 1, 1]) ** 2).sum().backward()
     optimizer.step()
-    assert (layer.weight.data[1] == 0).all()
-    assert (layer.weight.data[0] != before[0]).all()
+    assert (layer.weight.numpy()[1] == 0).all()
+    assert (layer.weight.numpy()[0] != before[0]).all()
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_what_requires_no_gradient_is_seen_and_nothing_requires_one():
 
     class Model(tn.Model):
         def __init__(self):
-            self.table = tn.Parameter(np.ones((5, 2), "float32"))
+            self.table = tn.Parameter(tn.ones(5, 2))
 
         def forward(self, ids):
             top = (self.table[ids] > 0).argmax(axis=-1)

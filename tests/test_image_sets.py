@@ -65,7 +65,7 @@ def test_a_set_is_read_from_its_root(tmp_path, kind, split, compress, inside):
     assert len(ds.classes) == 10
     assert repr(ds).startswith(f"{kind.__name__}(split={split!r}): {len(labels)} images of ")
     x, y = next(iter(DataLoader(ds, 2)))
-    assert np.shares_memory(x.data, ds.inputs)  # the whole arrays are used, not the samples
+    assert np.shares_memory(x.numpy(), ds.inputs)  # the whole arrays are used, not the samples
     assert y.tolist() == labels[:2]
 
 

@@ -80,7 +80,8 @@ def test_the_source_of_adam_reads_as_the_textbook():
     assert "beta2 ** step" in numbers_source(adam)
     assert "velocity[i] = " in loop_source(adam)
     code, temporaries = array_source(adam)
-    assert "add(f0, f1, out=velocity)" in code
+    assert "multiply(n0, velocity, out=velocity)\n" in code
+    assert "add(velocity, f0, out=velocity)\n" in code
     assert temporaries == ["f0", "f1"]
 
 
@@ -155,6 +156,18 @@ def test_loops_are_kept_on_disk_one_for_each_rule_and_option(folder):
     assert len(list(folder.glob("*.py"))) == 2
     assert list((folder / "__pycache__").glob("*.nbc"))
     assert not list(folder.glob("*.part"))
+
+
+@NUMBA
+def test_who_asks_is_told_that_a_loop_is_compiled_but_not_that_it_is_read(folder):
+    arrays, told = arrays_for(optim.Momentum.rule, 5000, "float32"), []
+    for _ in range(2):
+        with compiled.compiling(lambda: told.append(len(list(folder.glob("__pycache__/*.nbc"))))):
+            updated(optim.Momentum.rule, arrays, in_step(3, "Momentum")[1])
+        assert told == [0]  # once, before there was anything
+        assert list(folder.glob("__pycache__/*.nbc"))
+        forget()
+    assert compiled.LISTENERS == []
 
 
 @NUMBA

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from sampling import put, share_memory
 
 import tinynet as tn
 from tinynet import functions as F
@@ -14,7 +15,7 @@ from tinynet.layers import loss as losses
 
 
 def randn(*shape, dtype=np.float32):
-    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    return tn.tensor(np.random.default_rng(0).standard_normal(shape).astype(dtype))
 
 
 # ---------------------------------------------------------------------------------------------------------- Linear
@@ -25,8 +26,8 @@ def randn(*shape, dtype=np.float32):
 def test_linear(shape, bias):
     layer, x = L.Linear(3, 2, bias=bias), randn(*shape)
     y = layer(x)
-    expected = x @ layer.weight.data.T + (layer.bias.data if bias else 0)
-    np.testing.assert_allclose(y.data, expected, rtol=1e-6)
+    expected = x.numpy() @ layer.weight.numpy().T + (layer.bias.numpy() if bias else 0)
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
     assert (y.shape, y.dtype) == ((*shape[:-1], 2), np.float32)
     assert (layer.weight.shape, layer.in_features, layer.out_features) == ((2, 3), 3, 2)
     assert layer.bias.shape == (2,) if bias else layer.bias is None
@@ -36,14 +37,14 @@ def test_linear(shape, bias):
 def test_linear_gradients():
     layer, x = L.Linear(3, 2), tn.tensor(randn(4, 3), requires_grad=True)
     layer(x).sum().backward()
-    np.testing.assert_allclose(layer.weight.grad.data, np.tile(x.data.sum(axis=0), (2, 1)), rtol=1e-5)
-    np.testing.assert_array_equal(layer.bias.grad.data, [4, 4])
-    np.testing.assert_allclose(x.grad.data, np.tile(layer.weight.data.sum(axis=0), (4, 1)), rtol=1e-5)
+    np.testing.assert_allclose(layer.weight.grad.numpy(), np.tile(x.numpy().sum(axis=0), (2, 1)), rtol=1e-5)
+    np.testing.assert_array_equal(layer.bias.grad.numpy(), [4, 4])
+    np.testing.assert_allclose(x.grad.numpy(), np.tile(layer.weight.numpy().sum(axis=0), (4, 1)), rtol=1e-5)
 
 
 def test_linear_keeps_float32_and_takes_lists_and_integers():
     layer = L.Linear(2, 2)
-    for x in ([[1.0, 2.0]], [[1, 2]], np.array([[1, 2]]), tn.tensor([[1.0, 2.0]])):
+    for x in ([[1.0, 2.0]], [[1, 2]], tn.tensor([[1, 2]], dtype="int32"), tn.tensor([[1.0, 2.0]])):
         assert layer(x).dtype == np.float32
         assert layer(x).shape == (1, 2)
 
@@ -57,9 +58,9 @@ def test_linear_of_an_unknown_width():
         assert layer.weight is weight  # an optimizer may hold it
         assert layer.bias is bias
         assert layer.in_features == 3
-    first = layer.weight.data.copy()
+    first = layer.weight.numpy().copy()
     layer(randn(2, 3))
-    np.testing.assert_array_equal(layer.weight.data, first)
+    np.testing.assert_array_equal(layer.weight.numpy(), first)
     with pytest.raises(ValueError, match="expected 3 on its last axis"):
         layer(randn(5, 4))
     double = L.Linear(None, 4).astype("float64")
@@ -86,7 +87,7 @@ def test_linear_of_an_unknown_width_learns_from_the_first_batch():
 @pytest.mark.parametrize("shape", [(), (5, 0)])
 def test_linear_without_features(layer, shape):
     with pytest.raises(ValueError, match=re.escape(f"{layer!r}: the input has shape {shape}, expected")):
-        layer(np.zeros(shape, np.float32))
+        layer(tn.zeros(shape))
 
 
 def test_wrong_width_names_the_layer_the_shape_and_what_was_expected():
@@ -109,15 +110,15 @@ def test_flatten():
     assert L.Flatten()(x).shape == (2, 60)
     assert L.Flatten(0)(x).shape == (120,)
     assert L.Flatten(1, 2)(x).shape == (2, 12, 5)
-    np.testing.assert_array_equal(L.Flatten()(x).data, x.reshape(2, -1))
-    assert L.Flatten()(np.zeros((0, 3, 4), np.float32)).shape == (0, 12)
+    np.testing.assert_array_equal(L.Flatten()(x).numpy(), x.numpy().reshape(2, -1))
+    assert L.Flatten()(tn.zeros(0, 3, 4)).shape == (0, 12)
 
 
 def test_unflatten():
     x = randn(2, 12)
     assert L.Unflatten(1, (3, 4))(x).shape == L.Unflatten(-1, (3, -1))(x).shape == (2, 3, 4)
     assert L.Unflatten(0, [2, 1])(x).shape == (2, 1, 12)
-    np.testing.assert_array_equal(tn.Sequential(L.Unflatten(1, (3, 4)), L.Flatten())(x).data, x)
+    np.testing.assert_array_equal(tn.Sequential(L.Unflatten(1, (3, 4)), L.Flatten())(x).numpy(), x.numpy())
     assert repr(L.Unflatten(1, (3, 4))) == "Unflatten(1, (3, 4))"
     with pytest.raises(ValueError, match="reshape"):
         L.Unflatten(1, (5, 2))(x)
@@ -128,39 +129,39 @@ def test_unflatten():
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_dropout_statistics(p):
     tn.manual_seed(0)
-    y = L.Dropout(p)(np.ones(200_000, np.float32))
-    kept = y.data != 0
+    y = L.Dropout(p)(tn.ones(200_000))
+    kept = y.numpy() != 0
     assert y.dtype == np.float32
     assert kept.mean() == pytest.approx(1 - p, abs=0.005)
-    np.testing.assert_allclose(y.data[kept], 1 / (1 - p), rtol=1e-6)
+    np.testing.assert_allclose(y.numpy()[kept], 1 / (1 - p), rtol=1e-6)
 
 
 def test_dropout_modes_and_ends():
-    x = tn.tensor(np.ones(50, np.float32))
+    x = tn.ones(50)
     assert L.Dropout().eval()(x) is x
     assert L.Dropout(0.0)(x) is x
-    assert not L.Dropout(1.0)(x).data.any()
+    assert not L.Dropout(1.0)(x).numpy().any()
     net = tn.Sequential(L.Linear(3, 50), L.Dropout(0.5))
-    np.testing.assert_array_equal(net.eval()(randn(1, 3)).data, net(randn(1, 3)).data)
-    assert not np.array_equal(net.train()(randn(1, 3)).data, net(randn(1, 3)).data)
+    np.testing.assert_array_equal(net.eval()(randn(1, 3)).numpy(), net(randn(1, 3)).numpy())
+    assert not np.array_equal(net.train()(randn(1, 3)).numpy(), net(randn(1, 3)).numpy())
 
 
 def test_dropout_passes_the_gradient_of_what_it_kept():
-    x = tn.tensor(np.ones(100, np.float32), requires_grad=True)
+    x = tn.ones(100, requires_grad=True)
     y = L.Dropout(0.25)(x)
     y.sum().backward()
-    np.testing.assert_array_equal(x.grad.data, y.data)
+    np.testing.assert_array_equal(x.grad.numpy(), y.numpy())
 
 
 def test_dropout_follows_the_seed_and_has_its_own_stream():
-    x, layer = np.ones(50, np.float32), L.Dropout()
+    x, layer = tn.ones(50), L.Dropout()
     tn.manual_seed(1)
-    first, second = layer(x).data, layer(x).data
+    first, second = layer(x).numpy(), layer(x).numpy()
     tn.manual_seed(1)
     L.Linear(10, 10)  # draws from another stream
     tn.rand(10)
-    np.testing.assert_array_equal(layer(x).data, first)
-    np.testing.assert_array_equal(layer(x).data, second)
+    np.testing.assert_array_equal(layer(x).numpy(), first)
+    np.testing.assert_array_equal(layer(x).numpy(), second)
     assert not np.array_equal(first, second)
     state = tn.backend.random_state()
     layer.eval()(x)
@@ -228,24 +229,25 @@ def test_every_layer_of_these_files_is_tested_here():
 def test_activation_layers_are_their_functions(name):
     function, arguments, keywords = FUNCTIONS[name]
     f, layer_class, x = getattr(F, function), getattr(L, name), randn(4, 6) * 3
-    np.testing.assert_array_equal(layer_class()(x).data, f(x).data)
+    np.testing.assert_array_equal(layer_class()(x).numpy(), f(x).numpy())
     for layer in (layer_class(*arguments), layer_class(**keywords)):
-        np.testing.assert_array_equal(layer(x).data, f(x, **keywords).data)
+        np.testing.assert_array_equal(layer(x).numpy(), f(x, **keywords).numpy())
         assert repr(layer) == f"{name}({', '.join(f'{k}={v}' for k, v in keywords.items())})"
         assert layer.parameters() == []
     if keywords:
-        assert not np.array_equal(layer(x).data, f(x).data)
+        assert not np.array_equal(layer(x).numpy(), f(x).numpy())
     assert function in inspect.getdoc(layer_class)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_layers_are_their_functions(name):
     function, keywords, others = LOSSES[name]
+    others = put(others)
     f, layer_class, x = getattr(F, function), getattr(L, name), abs(randn(4, 3)) / 10
     assert layer_class()(x, *others).item() == f(x, *others).item()
-    found = layer_class(**keywords)(x, *others).data
-    np.testing.assert_array_equal(found, f(x, *others, **keywords).data)
-    assert not np.array_equal(found, f(x, *others).data)
+    found = layer_class(**keywords)(x, *others).numpy()
+    np.testing.assert_array_equal(found, f(x, *others, **keywords).numpy())
+    assert not np.array_equal(found, f(x, *others).numpy())
     assert layer_class(**keywords).parameters() == []
 
 
@@ -283,7 +285,7 @@ class Net(tn.Layer):
 def assert_states_equal(a, b):
     assert a.keys() == b.keys()
     for name in a:
-        np.testing.assert_array_equal(a[name].data, b[name].data)
+        np.testing.assert_array_equal(a[name].numpy(), b[name].numpy())
 
 
 def test_keys_are_pytorch_s_and_values_are_copies():
@@ -295,13 +297,15 @@ def test_keys_are_pytorch_s_and_values_are_copies():
         *("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias"),
     ]
     assert all(type(t) is tn.Tensor and not t.requires_grad for t in state.values())
-    before = {name: t.data.copy() for name, t in state.items()}
+    before = {name: t.numpy().copy() for name, t in state.items()}
     for p in net.parameters():
         p.data[...] = 7
-    assert all((state[name].data == before[name]).all() for name in state)
+    assert all((state[name].numpy() == before[name]).all() for name in state)
 
 
-@pytest.mark.parametrize("kind", [lambda t: t, lambda t: t.data, lambda t: t.tolist(), lambda t: t.data.astype("float16")])
+@pytest.mark.parametrize(
+    "kind", [lambda t: t, lambda t: t.data, lambda t: t.tolist(), lambda t: t.numpy().astype("float16")]
+)
 def test_loading_writes_into_the_parameters(kind):
     source, net = Net(), Net()
     params, arrays = net.parameters(), [p.data for p in net.parameters()]
@@ -310,10 +314,10 @@ def test_loading_writes_into_the_parameters(kind):
     assert [p is q for p, q in zip(net.parameters(), params, strict=True)] == [True] * 8
     assert [p.data is a for p, a in zip(net.parameters(), arrays, strict=True)] == [True] * 8
     for name, p in net.named_parameters():
-        np.testing.assert_allclose(p.data, state[name].data, rtol=1e-3)
+        np.testing.assert_allclose(p.numpy(), state[name].numpy(), rtol=1e-3)
         assert p.dtype == np.float32
         assert p.requires_grad
-        assert not np.shares_memory(p.data, state[name].data)
+        assert not share_memory(p.data, state[name].data)
 
 
 def test_loading_keeps_each_dtype():
@@ -363,12 +367,12 @@ def test_not_strict():
     net, source = Net(), Net()
     state = {**source.state_dict(), "head.9.weight": np.ones(2)}
     del state["head.0.bias"]
-    kept = net.head[0].bias.data.copy()
+    kept = net.head[0].bias.numpy().copy()
     result = net.load_state_dict(state, strict=False)
     assert result.missing == ["head.0.bias"]
     assert result.unexpected == ["head.9.weight"]
-    np.testing.assert_array_equal(net.head[0].bias.data, kept)
-    np.testing.assert_array_equal(net.head[2].weight.data, source.head[2].weight.data)
+    np.testing.assert_array_equal(net.head[0].bias.numpy(), kept)
+    np.testing.assert_array_equal(net.head[2].weight.numpy(), source.head[2].weight.numpy())
     before = net.state_dict()
     with pytest.raises(ValueError, match="has shape"):  # another shape is an error all the same
         net.load_state_dict({**state, "head.2.bias": np.ones(3)}, strict=False)
@@ -396,10 +400,10 @@ def test_loading_into_layers_of_unknown_width():
     state = source.state_dict()
     net.load_state_dict(state)
     assert net[0].in_features == 3
-    np.testing.assert_array_equal(net(randn(4, 3)).data, source(randn(4, 3)).data)
+    np.testing.assert_array_equal(net(randn(4, 3)).numpy(), source(randn(4, 3)).numpy())
     net(randn(4, 3)).sum().backward()
     optimizer.step()
-    assert (net[0].weight.data != source[0].weight.data).any()
+    assert (net[0].weight.numpy() != source[0].weight.numpy()).any()
     assert_states_equal(source.state_dict(), state)
     with pytest.raises(ValueError, match=r"'0.weight' has shape \(5, 3\), expected \(2, 0\)"):
         tn.Sequential(L.Linear(None, 2)).load_state_dict(L.Sequential(L.Linear(3, 5)).state_dict())
@@ -411,14 +415,14 @@ def test_loading_into_layers_of_unknown_width():
 def test_an_array_assigned_to_a_buffer_stays_a_buffer():
     class Mean(tn.Layer):
         def __init__(self):
-            self.register_buffer("mean", np.zeros(2, "float32"))
+            self.register_buffer("mean", tn.zeros(2))
 
         def forward(self, x):
-            self.mean = np.full(2, 3.0, "float32")
+            self.mean = put(np.full(2, 3.0, "float32"))
             return x - self.mean
 
     layer = Mean()
-    layer(np.ones((1, 2), "float32"))
+    layer(tn.ones(1, 2))
     assert layer.state_dict()["mean"].tolist() == [3.0, 3.0]
     assert [name for name, _ in layer.named_buffers()] == ["mean"]
     assert isinstance(layer.mean, tn.Tensor)

@@ -16,7 +16,7 @@ TRANSPOSED = (L.ConvTranspose1d, L.ConvTranspose2d)
 
 
 def randn(*shape, dtype=np.float32):
-    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    return Tensor(np.random.default_rng(0).standard_normal(shape).astype(dtype))
 
 
 @pytest.mark.parametrize(("layer_class", "axes"), LAYERS)
@@ -25,14 +25,14 @@ def test_layers_are_their_functions(layer_class, axes, bias):
     layer, x = layer_class(4, 6, 3, stride=2, padding=1, dilation=2, groups=2, bias=bias), randn(2, 4, *[7, 6, 5][:axes])
     y = layer(x)
     expected = type(layer).function(x, layer.weight, layer.bias, stride=2, padding=1, dilation=2, groups=2)
-    np.testing.assert_array_equal(y.data, expected.data)
+    np.testing.assert_array_equal(y.numpy(), expected.numpy())
     assert y.dtype == np.float32
     assert y.shape[:2] == (2, 6)
     assert layer.weight.shape[:2] == ((4, 3) if layer_class in TRANSPOSED else (6, 2))
     assert (layer.in_channels, layer.out_channels) == (4, 6)
     assert layer.bias.shape == (6,) if bias else layer.bias is None
     assert len(layer.parameters()) == 1 + bias
-    np.testing.assert_allclose(layer(x[0]).data, y.data[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer(x[0]).numpy(), y.numpy()[0], rtol=1e-5, atol=1e-6)
     assert layer(x[:0]).shape == (0, *y.shape[1:])
 
 
@@ -48,8 +48,8 @@ def test_channels_of_the_first_batch(layer_class, axes):
         assert layer.in_channels == 4
         assert layer.weight is weight  # an optimizer may hold it
         assert layer.bias is bias
-        assert weight.data.any()
-        assert bias.data.any()
+        assert weight.numpy().any()
+        assert bias.numpy().any()
         with pytest.raises(ValueError, match=re.escape(f"{layer!r}: the input has shape {(2, 6, *size)}, expected (N, 4, ")):
             layer(randn(2, 6, *size))
     layer = layer_class(None, 6, 3, groups=2).astype("float64")
@@ -64,7 +64,7 @@ def test_a_state_of_known_channels_loads_into_unknown_ones():
     source, layer = L.Conv2d(4, 6, 3), L.Conv2d(None, 6, 3)
     layer.load_state_dict(source.state_dict())
     assert layer.in_channels == 4
-    np.testing.assert_array_equal(layer(randn(1, 4, 5, 5)).data, source(randn(1, 4, 5, 5)).data)
+    np.testing.assert_array_equal(layer(randn(1, 4, 5, 5)).numpy(), source(randn(1, 4, 5, 5)).numpy())
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_where_weights_start(layer, fan_in):
     tn.manual_seed(0)
     layer = layer()
     for p in layer.parameters():
-        assert abs(p.data).max() <= fan_in**-0.5
-        assert abs(p.data).max() > 0.9 * fan_in**-0.5
-    np.testing.assert_allclose(layer.weight.data.std(), fan_in**-0.5 / 3**0.5, rtol=0.02)
+        assert abs(p.numpy()).max() <= fan_in**-0.5
+        assert abs(p.numpy()).max() > 0.9 * fan_in**-0.5
+    np.testing.assert_allclose(layer.weight.numpy().std(), fan_in**-0.5 / 3**0.5, rtol=0.02)
     again = type(layer)
     tn.manual_seed(0)
     again = again(layer.in_channels, layer.out_channels, layer.kernel_size, groups=layer.groups)
-    np.testing.assert_array_equal(again.weight.data, layer.weight.data)
+    np.testing.assert_array_equal(again.weight.numpy(), layer.weight.numpy())
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_repr(layer, text):
 def test_padding_modes(mode, padding):
     layer, x = L.Conv2d(2, 3, 3, padding=padding, padding_mode=mode), randn(2, 2, 5, 6)
     (a, b) = {"same": (1, 1), "valid": (0, 0), 1: (1, 1)}.get(padding, padding)
-    padded = np.pad(x, [(0, 0), (0, 0), (a, a), (b, b)], {"replicate": "edge", "circular": "wrap"}.get(mode, mode))
-    np.testing.assert_array_equal(layer(x).data, F.conv2d(padded, layer.weight, layer.bias).data)
+    padded = np.pad(x.numpy(), [(0, 0), (0, 0), (a, a), (b, b)], {"replicate": "edge", "circular": "wrap"}.get(mode, mode))
+    np.testing.assert_array_equal(layer(x).numpy(), F.conv2d(Tensor(padded), layer.weight, layer.bias).numpy())
 
 
 @pytest.mark.parametrize(

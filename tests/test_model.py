@@ -63,7 +63,7 @@ def test_predict_in_batches_is_predict_at_once(batch_size):
     model.train()
     found = model.predict(x, batch_size=batch_size)
     assert type(found) is tn.Tensor
-    np.testing.assert_allclose(found.data, expected.data, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
     assert found.dtype == np.float32
 
 
@@ -71,7 +71,7 @@ def test_predict_takes_what_a_tensor_takes():
     model, (x, _) = net(), data()
     expected = model.predict(x).data
     for kind in (tn.tensor(x), tn.tensor(x, requires_grad=True), x.tolist(), np.asfortranarray(x), x[::-1][::-1]):
-        np.testing.assert_allclose(model.predict(kind).data, expected, rtol=1e-6)
+        np.testing.assert_allclose(model.predict(kind).numpy(), expected, rtol=1e-6)
     assert model.predict(np.ones((2, 4), int)).dtype == np.float32
     assert model.predict(x[:0]).shape == (0, 3)
 
@@ -243,7 +243,7 @@ def test_summary_counts_the_multiply_adds_of_ops_in_the_innermost_layer_that_ran
 def test_summary_of_several_inputs():
     class Model(tn.Model):
         def __init__(self):
-            self.table, self.mix = tn.Parameter(np.ones((9, 4), "float32")), L.Linear(7, 2)
+            self.table, self.mix = tn.Parameter(tn.ones(9, 4)), L.Linear(7, 2)
 
         def forward(self, ids, x):
             return self.mix(F.concatenate([self.table[ids].mean(axis=1), x], axis=1))
@@ -299,7 +299,7 @@ def test_buffers_and_numbers_without_axes_are_saved(tmp_path):
 def test_load_into_layers_of_unknown_width(tmp_path):
     net().save(tmp_path / "w")
     model = tn.Sequential(L.Linear(None, 8), L.Tanh(), L.Dropout(0.5), L.Linear(None, 3)).load(tmp_path / "w")
-    np.testing.assert_array_equal(model.predict(data()[0]).data, net().predict(data()[0]).data)
+    np.testing.assert_array_equal(model.predict(data()[0]).numpy(), net().predict(data()[0]).numpy())
 
 
 @pytest.mark.parametrize(
@@ -344,4 +344,4 @@ def test_training_goes_on_after_loading(tmp_path):
     model.load(tmp_path / "w")
     assert_equal(weights(model), weights(twin))
     model.fit(data(), optimizer=optimizer, progress=False)
-    assert (model[0].weight.data != twin[0].weight.data).any()
+    assert (model[0].weight.numpy() != twin[0].weight.numpy()).any()

@@ -227,7 +227,7 @@ def run(name, keywords, shape, dtype, layout=None):
         optimizer.step()
     assert p.data.dtype == dtype
     assert all(b.dtype == dtype for b in optimizer.state(p).values())
-    return p.data
+    return p.numpy()
 
 
 def check(name, keywords, shape, dtype, layout=None):
@@ -272,7 +272,7 @@ def test_every_shape(name, shape):
 @pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.parametrize(
     "layout",
-    [np.asfortranarray, lambda a: np.stack([a, a], axis=-1)[..., 0], lambda a: a[::-1, ::-1].copy()[::-1, ::-1]],
+    [lambda a: a.T.copy().T, lambda a: a.repeat(2, axis=-1)[..., ::2], lambda a: a[::-1, ::-1].copy()[::-1, ::-1]],
     ids=["column-major", "strided", "reversed"],
 )
 def test_data_rebound_to_another_layout(name, layout):
@@ -366,7 +366,7 @@ def test_averages_are_unbiased_in_their_first_step():
     optimizer = optim.Adam([p], lr=0.01)
     p.grad = np.logspace(-4, 4, 9)
     optimizer.step()
-    np.testing.assert_allclose(p.data, -0.01, rtol=1e-3)
+    np.testing.assert_allclose(p.numpy(), -0.01, rtol=1e-3)
 
 
 def test_momentum_of_the_average_takes_the_steps_of_the_heavy_ball():
@@ -385,7 +385,7 @@ def test_descends_on_an_oblong_bowl(name):
     optimizer = getattr(optim, name)([w], lr=RATES.get(name, 0.05))
     for _ in range(400):
         optimizer.zero_grad()
-        loss = (w * w * np.array([1.0, 10.0])).sum()
+        loss = (w * w * tn.tensor([1.0, 10.0])).sum()
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.05

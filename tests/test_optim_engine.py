@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sampling import put
 from update_rules import ELEMENTWISE
 
 import tinynet as tn
 from tinynet import optim
-from tinynet.kernels import compiled
-from tinynet.optim import binding
+from tinynet.kernels import compiled, sharing
 
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
 ENGINES = [pytest.param("0", id="array-code"), pytest.param("1", id="compiled", marks=NUMBA)]
@@ -39,7 +39,7 @@ def give_gradients(params, seed):
 def assert_same(a, b):
     for p, q in zip(a, b, strict=True):
         assert p.dtype == q.dtype
-        np.testing.assert_array_equal(p.data, q.data)
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
 
 
 # ------------------------------------------------------------------------------------- whatever happens to the arrays
@@ -53,11 +53,11 @@ def happenings(params, optimizer, rng):
         "write": lambda: p.data.__setitem__(..., p.data * 0.5),
         "rebind": lambda: setattr(p, "data", p.data * 0.5),
         "column-major": lambda: setattr(p, "data", p.data.copy(order="F")),
-        "strided": lambda: setattr(p, "data", np.stack([p.data, p.data], axis=-1)[..., 0]),
+        "strided": lambda: setattr(p, "data", p.data.reshape(*p.shape, 1).repeat(2, axis=-1)[..., 0]),
         "freeze": lambda: setattr(p, "requires_grad", not p.requires_grad),
         "no gradient": lambda: setattr(p, "grad", None),
         "strided gradient": lambda: setattr(
-            p, "grad", np.stack([p.grad.data] * 2, axis=-1)[..., 1] if p.grad is not None else None
+            p, "grad", p.grad.data.reshape(*p.shape, 1).repeat(2, axis=-1)[..., 1] if p.grad is not None else None
         ),
         "one number as a gradient": lambda: setattr(p, "grad", np.broadcast_to(np.float32(0.5), p.shape)),
         "its own weights as a gradient": lambda: setattr(p, "grad", p.data),
@@ -75,6 +75,7 @@ def happenings(params, optimizer, rng):
 
 
 @NUMBA
+@pytest.mark.cpu  # Numba's loops, and arrays in another byte order
 @pytest.mark.parametrize("name", ["SGD", "Adam", "RAdam"])  # the rules themselves are compared in test_kernels.py
 @pytest.mark.parametrize("seed", range(5))
 def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monkeypatch):
@@ -100,20 +101,46 @@ def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monke
 
 
 @NUMBA
+@pytest.mark.cpu  # threads on a CPU
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
     """Each thread takes a share of every array, down to none of the smallest."""
     results = []
     for shared_from in (10**9, 0):
-        monkeypatch.setattr(binding, "SHARED_FROM", shared_from)
+        monkeypatch.setattr(sharing, "SHARED_FROM", shared_from)
         monkeypatch.setenv("TINYNET_THREADS", "3")
         params = parameters()
         optimizer = getattr(optim, name)(params, lr=0.01)
-        for step in range(5):
+        for step in range(12):  # the first five are not shared
             give_gradients(params, step)
             optimizer.step()
         results.append(params)
     assert_same(*results)
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_a_loop_is_shared_among_threads_where_a_trial_shows_that_to_be_faster(faster, monkeypatch):
+    monkeypatch.setenv("TINYNET_THREADS", "2")
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(sharing, "together", lambda work, is_done: work(0))
+    how = []
+
+    def loop(table, values, taken, bell, parts, back):
+        how.append(parts > 1)
+        clock.now += 1.0 if (parts > 1) == faster else 2.0
+
+    runs, trial, again = sharing.Sharing(), sharing.TRIAL, sharing.AGAIN
+    for _ in range(again + 2 * trial):
+        runs.run(loop, None, None, sharing.SHARED_FROM)
+    expected = [False] * trial + [True] * trial
+    assert how == expected + [faster] * (again - 2 * trial) + expected
+    runs.run(loop, None, None, sharing.SHARED_FROM - 1)
+    assert not how[-1]
+    monkeypatch.setenv("TINYNET_THREADS", "1")
+    for _ in range(again):
+        runs.run(loop, None, None, sharing.SHARED_FROM)
+    assert not any(how[-again:])
 
 
 def test_assigning_to_the_state_writes_into_the_buffer(engine):
@@ -122,10 +149,10 @@ def test_assigning_to_the_state_writes_into_the_buffer(engine):
     p.grad = np.zeros(5000)
     optimizer.step()
     buffer = optimizer.state(p)["velocity"]
-    optimizer.state(p)["velocity"] = np.full(5000, 4.0)
+    optimizer.state(p)["velocity"] = put(np.full(5000, 4.0))
     assert optimizer.state(p)["velocity"] is buffer
     optimizer.step()
-    np.testing.assert_array_equal(p.data, -2.0)
+    np.testing.assert_array_equal(p.numpy(), -2.0)
     with pytest.raises(KeyError, match="speed"):
         optimizer.state(p)["speed"] = 1.0
     assert copy.deepcopy(optimizer.state(p))["velocity"] is not buffer
@@ -137,28 +164,29 @@ def test_a_copy_has_arrays_of_its_own(engine):
     optimizer = optim.Adam(params, lr=0.1)
     give_gradients(params, 0)
     optimizer.step()
-    before = [p.data.copy() for p in params]
+    before = [p.numpy().copy() for p in params]
     twin_params, twin = copy.deepcopy((params, optimizer))
     give_gradients(twin_params, 1)
     twin.step()
     for p, kept in zip(params, before, strict=True):
-        np.testing.assert_array_equal(p.data, kept)
+        np.testing.assert_array_equal(p.numpy(), kept)
     give_gradients(params, 1)
     optimizer.step()
     assert_same(params, twin_params)
 
 
+@pytest.mark.cpu  # CuPy has no read-only arrays
 def test_a_read_only_weight_is_told_before_anything_changes(engine):
     params = parameters()
     optimizer = optim.Adam(params)
     give_gradients(params, 0)
     optimizer.step()
-    before = [p.data.copy() for p in params], optimizer.state_dict()
+    before = [p.numpy().copy() for p in params], optimizer.state_dict()
     params[2].data.flags.writeable = False
     with pytest.raises(ValueError, match="Adam: parameter '2' is a read-only array"):
         optimizer.step()
     for p, kept in zip(params, before[0], strict=True):
-        np.testing.assert_array_equal(p.data, kept)
+        np.testing.assert_array_equal(p.numpy(), kept)
     assert optimizer.state_dict()["steps"] == before[1]["steps"]
 
 
@@ -184,8 +212,8 @@ def test_clip_norm_is_clip_grad_norm_before_the_step(name, numba, options, dtype
         for params in (a, b):
             give_gradients(params, step)
             for p in params:
-                p.grad = p.grad.data * np.asarray(1.0 if clipped else 0.01, dtype)
-        kept = [p.grad.data.copy() for p in a]
+                p.grad = p.grad.numpy() * np.asarray(1.0 if clipped else 0.01, dtype)
+        kept = [p.grad.numpy().copy() for p in a]
         with np.errstate(all="ignore"):  # in float16 eps is 0
             first.step()
             norm = optim.clip_grad_norm(b, 20.0)
@@ -193,7 +221,7 @@ def test_clip_norm_is_clip_grad_norm_before_the_step(name, numba, options, dtype
         assert first.grad_norm == norm
         assert (norm > 20) == clipped
         for p, grad in zip(a, kept, strict=True):
-            np.testing.assert_array_equal(p.grad.data, grad)
+            np.testing.assert_array_equal(p.grad.numpy(), grad)
     assert_same(a, b)
 
 
@@ -204,11 +232,11 @@ def test_the_norm_only_measured(engine):
     optimizer.step()
     assert optimizer.grad_norm is None
     optimizer.clip_norm = math.inf
-    before = [p.data.copy() for p in params]
+    before = [p.numpy().copy() for p in params]
     optimizer.step()
     assert optimizer.grad_norm == pytest.approx(math.sqrt(sum((p.grad.data**2).sum() for p in params)), rel=1e-14)
     for p, w in zip(params, before, strict=True):
-        np.testing.assert_array_equal(p.data, w - 0.01 * p.grad.data)
+        np.testing.assert_array_equal(p.numpy(), w - 0.01 * p.grad.numpy())
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
@@ -218,7 +246,7 @@ def test_a_norm_that_is_no_number_clips_nothing(value, engine):
     optimizer = optim.SGD([p], lr=1.0, clip_norm=0.5)
     optimizer.step()
     assert not math.isfinite(optimizer.grad_norm)
-    np.testing.assert_array_equal(p.data[1:], -100.0)
+    np.testing.assert_array_equal(p.numpy()[1:], -100.0)
 
 
 def test_clipping_is_saved_with_the_state():
@@ -245,13 +273,13 @@ def test_check_finite(value, dtype, engine):
     optimizer = optim.Adam([("body", params[0]), ("head", params[1])], eps=1e-3, check_finite=True)
     give_gradients(params, 0)
     optimizer.step()
-    before, state = [p.data.copy() for p in params], optimizer.state_dict()
+    before, state = [p.numpy().copy() for p in params], optimizer.state_dict()
     params[1].grad.data[3:5] = value
     message = "Adam: the gradient of parameter 'head' has 2 elements of 80 that are NaN or infinite; nothing was changed"
     with pytest.raises(ValueError, match=message):
         optimizer.step()
     for p, kept in zip(params, before, strict=True):
-        np.testing.assert_array_equal(p.data, kept)
+        np.testing.assert_array_equal(p.numpy(), kept)
     assert optimizer.state_dict()["steps"] == state["steps"]
     for name, buffer in optimizer.state_dict()["buffers"].items():
         np.testing.assert_array_equal(buffer, state["buffers"][name])
@@ -262,9 +290,10 @@ def test_large_gradients_are_finite(engine):
     p.grad = np.full(5000, 1e200)  # the sum of their squares is no float64
     with np.errstate(over="ignore"):
         optim.SGD([p], lr=1e-200, check_finite=True).step()
-    np.testing.assert_array_equal(p.data, -1.0)
+    np.testing.assert_array_equal(p.numpy(), -1.0)
 
 
+@pytest.mark.cpu  # with --backend strict every test shows it
 def test_a_step_asks_arrays_on_a_gpu_for_no_flag_that_only_numpy_has(monkeypatch):
     class ndarray:  # as CuPy's: its flags tell of contiguity, and not whether it may be written into
         shape, ndim, size, dtype = (2,), 1, 2, np.dtype("float32")

@@ -10,6 +10,9 @@ import tinynet as tn
 from tinynet import optim
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: pip install torch")
+pytestmark = (
+    pytest.mark.cpu
+)  # on every backend the formulas are those of test_optim.py, which are compared with PyTorch here
 
 STEPS = 50
 SHAPE = (6, 4)

@@ -11,6 +11,7 @@ from tinynet import optim
 from tinynet.optim import schedulers
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: pip install torch")
+pytestmark = pytest.mark.cpu  # rates are Python's numbers
 lr_scheduler = torch.optim.lr_scheduler
 
 STEPS = 70

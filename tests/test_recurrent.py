@@ -66,11 +66,13 @@ def test_layers_do_what_the_definition_says(name, layers, both, bias, batch_firs
         found = flat(layer(given, h0))
         for f, e in zip(found, reference(layer, name, inputs, before), strict=True):
             e = e.swapaxes(0, 1) if not batch_first and f is found[0] else e
-            np.testing.assert_allclose(f.data, e, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(f.numpy(), e, rtol=1e-12, atol=1e-14)
     one = given[0] if batch_first else given[:, 0]  # without a batch axis
     h0 = tuple(s[:, 0] for s in states)
     for f, e in zip(flat(layer(one, h0 if name == "LSTM" else h0[0])), found, strict=True):
-        np.testing.assert_allclose(f.data, e.data[0] if batch_first and f.shape[0] == 5 else e.data[:, 0], rtol=1e-12)
+        np.testing.assert_allclose(
+            f.numpy(), e.numpy()[0] if batch_first and f.shape[0] == 5 else e.numpy()[:, 0], rtol=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -84,8 +86,8 @@ def test_cells_are_one_step(name, bias):
     alone = cell(x(4, 3)[0], tuple(s[0] for s in states) if name == "LSTMCell" else states[0][0])
     found, alone = (y if isinstance(y, tuple) else (y,) for y in (found, alone))
     for f, a, e in zip(found, alone, expected, strict=True):
-        np.testing.assert_allclose(f.data, e, rtol=1e-13)
-        np.testing.assert_allclose(a.data, e[0], rtol=1e-13)
+        np.testing.assert_allclose(f.numpy(), e, rtol=1e-13)
+        np.testing.assert_allclose(a.numpy(), e[0], rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -96,7 +98,7 @@ def test_a_loop_over_a_cell_is_the_layer(name):
     for step in x(5, 3):
         h = cell(step, h)
     for f, e in zip(flat((None, h))[1:], flat(layer(x(5, 3)))[1:], strict=True):
-        np.testing.assert_allclose(f.data, e.data[0], rtol=1e-12)
+        np.testing.assert_allclose(f.numpy(), e.numpy()[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -105,9 +107,9 @@ def test_a_sequence_may_be_cut(name):
     y, h = layer(x(4, 7, 3))
     first, middle = layer(x(4, 7, 3)[:, :3])
     second, end = layer(x(4, 7, 3)[:, 3:], middle)
-    np.testing.assert_allclose(F.concatenate([first, second], 1).data, y.data, rtol=1e-13)
+    np.testing.assert_allclose(F.concatenate([first, second], 1).numpy(), y.numpy(), rtol=1e-13)
     for a, b in zip(flat((y, end)), flat((y, h)), strict=True):
-        np.testing.assert_allclose(a.data, b.data, rtol=1e-13)
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -124,7 +126,7 @@ def test_parts_of_a_batch_and_pieces_of_a_sequence(name, steps, monkeypatch):
         monkeypatch.setenv("TINYNET_THREADS", number)
         monkeypatch.setattr(kernels, "PART", part)
         for a, b in zip(results(7), whole, strict=True):
-            np.testing.assert_allclose(a.data, b.data, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
 
 
 def test_the_blas_library_keeps_to_one_thread_meanwhile(monkeypatch):
@@ -161,8 +163,8 @@ def test_parameters_start_evenly_within_one_over_the_root_of_hidden(name):
     tn.manual_seed(0)
     for p in getattr(L, name)(30, 64).parameters():
         assert p.dtype == np.float32
-        assert np.abs(p.data).max() <= 1 / 8
-        assert p.data.std() == pytest.approx(1 / 8 / 3**0.5, rel=0.15)
+        assert np.abs(p.numpy()).max() <= 1 / 8
+        assert p.numpy().std() == pytest.approx(1 / 8 / 3**0.5, rel=0.15)
 
 
 def test_repr():
@@ -188,7 +190,7 @@ def test_derivatives_to_the_second_order_through_a_layer(name, keywords):
             setattr(layer, n, p)
         return flat(layer(inputs))
 
-    assert gradcheck(run, [x(2, 2, 2), *(p.data for p in layer.parameters())], order=2, rtol=1e-4)
+    assert gradcheck(run, [x(2, 2, 2), *(p.numpy() for p in layer.parameters())], order=2, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -213,10 +215,10 @@ def test_the_same_graph_goes_backward_twice():
     layer = make("LSTM", 3, 2)
     y = layer(x(2, 4, 3))[0].sum()
     y.backward(retain_graph=True)
-    once = [p.grad.data.copy() for p in layer.parameters()]
+    once = [p.grad.numpy().copy() for p in layer.parameters()]
     y.backward()
     for p, g in zip(layer.parameters(), once, strict=True):
-        np.testing.assert_allclose(p.grad.data, 2 * g, rtol=1e-13)
+        np.testing.assert_allclose(p.grad.numpy(), 2 * g, rtol=1e-13)
 
 
 # ------------------------------------------------------------------------------------------------- dtypes and sizes
@@ -240,7 +242,7 @@ def test_one_float64_operand_makes_all_float64(double):
     mixed = [a if i == double else a.astype("float32") for i, a in enumerate(operands)]
     for y, e in zip(F.lstm(*mixed), expected, strict=True):
         assert y.dtype == np.float64
-        np.testing.assert_allclose(y.data, e.data, rtol=1e-5)
+        np.testing.assert_allclose(y.numpy(), e.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -270,7 +272,7 @@ def test_saturated_gates_stay_finite(name):
     inputs = Tensor(x(2, 5, 2).astype("float32"), requires_grad=True)
     outputs = flat(layer(inputs))
     sum(y.sum() for y in outputs).backward()
-    assert all(np.isfinite(t.data).all() for t in (*outputs, inputs.grad, *(p.grad for p in layer.parameters())))
+    assert all(np.isfinite(t.numpy()).all() for t in (*outputs, inputs.grad, *(p.grad for p in layer.parameters())))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -337,17 +339,17 @@ def test_dropout_is_between_layers_in_training_only(name):
     layer, inputs = make(name, 3, 50, num_layers=2, dropout=0.5), x(2, 4, 3)
     tn.manual_seed(1)
     first = layer(inputs)[0].data
-    assert not np.array_equal(layer(inputs)[0].data, first)
+    assert not np.array_equal(layer(inputs)[0].numpy(), first)
     tn.manual_seed(1)
-    np.testing.assert_array_equal(layer(inputs)[0].data, first)
+    np.testing.assert_array_equal(layer(inputs)[0].numpy(), first)
     quiet = layer.eval()(inputs)[0].data
-    np.testing.assert_array_equal(layer(inputs)[0].data, quiet)
+    np.testing.assert_array_equal(layer(inputs)[0].numpy(), quiet)
     same = make(name, 3, 50, num_layers=2)
     same.load_state_dict(layer.state_dict())
-    np.testing.assert_array_equal(same(inputs)[0].data, quiet)
+    np.testing.assert_array_equal(same(inputs)[0].numpy(), quiet)
     nothing = make(name, 3, 50, num_layers=2, dropout=1.0)  # the second layer sees zeros, the first is not touched
     nothing.load_state_dict(layer.state_dict())
-    np.testing.assert_array_equal(nothing(inputs)[0].data, nothing(inputs + 1)[0].data)
+    np.testing.assert_array_equal(nothing(inputs)[0].numpy(), nothing(inputs + 1)[0].numpy())
     state = lambda result: flat(result)[1].data[0]  # noqa: E731
     np.testing.assert_array_equal(state(nothing(inputs)), state(same(inputs)))
 

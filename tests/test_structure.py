@@ -13,13 +13,27 @@ import pytest
 
 import tinynet
 
+pytestmark = pytest.mark.cpu  # texts and their examples
 ROOT = Path(tinynet.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = [tinynet.__name__, *(m.name for m in pkgutil.walk_packages(tinynet.__path__, "tinynet."))]
 
 # Each part of the house stands on those before it, and on no other.
 ORDER = (
-    *("backend", "kernels", "cuda", "tensor", "creation", "autograd", "op", "testing", "functions", "derivatives", "layers"),
+    *(
+        "backend",
+        "kernels",
+        "cuda",
+        "tensor",
+        "capture",
+        "creation",
+        "autograd",
+        "op",
+        "testing",
+        "functions",
+        "derivatives",
+        "layers",
+    ),
     *(
         "optim",
         "data",

@@ -10,6 +10,7 @@ from tinynet import functions as F
 from tinynet import layers as L
 from tinynet import optim
 from tinynet.data import ArrayDataset, DataLoader, Dataset
+from tinynet.kernels import compiled
 
 
 def data(n=200, seed=0):
@@ -123,7 +124,7 @@ def test_looking_at_the_model_does_not_change_its_training():
     watched.evaluate(data())
     watched.predict(data()[0])
     fit(watched, callbacks=[lambda model, history: model.evaluate(data())])
-    np.testing.assert_array_equal(plain[0].weight.data, watched[0].weight.data)
+    np.testing.assert_array_equal(plain[0].weight.numpy(), watched[0].weight.numpy())
 
 
 def test_several_inputs():
@@ -151,7 +152,7 @@ def test_regression_has_no_accuracy():
     assert set(history) == {"loss", "val_loss", "lr", "seconds"}
     assert history.loss[-1] < 1e-2
     assert set(model.evaluate((x, y))) == {"loss"}  # with the loss of the last fit
-    assert model.evaluate((x, y))["loss"] == pytest.approx(((model(x).data - y) ** 2).mean(), rel=1e-4)
+    assert model.evaluate((x, y))["loss"] == pytest.approx(((model(x).numpy() - y) ** 2).mean(), rel=1e-4)
     assert model.evaluate((x, y), loss=F.mse_loss, metrics={"worst": lambda p, t: abs(p - t).max()}).keys() == {
         "loss",
         "worst",
@@ -174,8 +175,8 @@ def test_frozen_layers_stay():
     model[0].freeze()
     before = model[0].weight.data.copy(), model[3].weight.data.copy()
     fit(model, optimizer=optim.Adam(model))
-    np.testing.assert_array_equal(model[0].weight.data, before[0])
-    assert (model[3].weight.data != before[1]).any()
+    np.testing.assert_array_equal(model[0].weight.numpy(), before[0])
+    assert (model[3].weight.numpy() != before[1]).any()
 
 
 # -------------------------------------------------------------------------------------------------------- History
@@ -198,7 +199,7 @@ def test_no_epochs():
     model = net()
     before = model[0].weight.data.copy()
     assert fit(model, epochs=0) == {}
-    np.testing.assert_array_equal(model[0].weight.data, before)
+    np.testing.assert_array_equal(model[0].weight.numpy(), before)
 
 
 def test_no_samples():
@@ -477,6 +478,17 @@ def test_progress(capsys):
     assert re.fullmatch(rf"epoch 10/10  {numbers}  \d+\.\d s  [\d,]+ samples/s", lines[9])
     assert "epoch  1/10" in err
     assert "200" in err
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_the_bar_says_that_loops_are_compiled(capsys, progress):
+    def compile_one(model, loss):
+        for tell in compiled.LISTENERS:  # as Numba does
+            tell()
+
+    fit(epochs=1, progress=progress, callbacks=[Listener(batch=compile_one)])
+    assert capsys.readouterr().err.count("epoch 1/1, compiling loops, once") == (1 if progress else 0)
+    assert compiled.LISTENERS == []
 
 
 def test_without_progress_there_is_no_word(capsys):

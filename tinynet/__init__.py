@@ -6,7 +6,8 @@
 
 from . import compare, cuda, data, datasets, functions, layers, metrics, optim
 from .autograd import enable_grad, grad, no_grad
-from .backend import DeviceError, device, manual_seed, set_default_device
+from .backend import DeviceError, device, get_matmul_precision, manual_seed, set_default_device, set_matmul_precision
+from .capture import capture
 from .checkpoint import load, save
 from .creation import arange, full, ones, rand, randn, zeros
 from .derivatives import hessian, hvp, jacobian, jvp

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .backend import array_module, is_array
+from .backend import array_module, is_array, recorded
 from .kernels import add_at
 from .tensor import NONE, PAUSE, RAW, RECORD, WATCH, Tensor, as_array, make, mode, watchers
 
@@ -90,10 +90,15 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False, cre
     >>> x.grad
     tensor([6.])
     """
+    recording = recorded.now
     for leaf, g in _walk([self], [gradient], set(), create_graph, retain_graph or create_graph).items():
         if leaf._grad is not None:
+            if recording is not None:
+                recording.check_gradient(leaf._grad)
             g = leaf._grad + g if create_graph else leaf._grad.data + g
         leaf._grad = g if create_graph else _wrap(g)
+        if recording is not None:
+            recording.made.append(leaf._grad)
 
 
 def _wrap(g: Any) -> Tensor:

@@ -7,11 +7,13 @@ only through ``to_device``.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,7 +46,40 @@ def gpu_module() -> ModuleType:
         if count == 0:
             raise DeviceError("device 'cuda': CuPy is installed but this machine has no GPU; use device 'cpu'")
         _usable = True
+        if _precision != "highest":
+            _set_precision(cupy)
     return cupy
+
+
+_precision = "highest"
+
+
+def set_matmul_precision(precision: str) -> None:
+    """How exactly a GPU multiplies float32 matrices: ``"highest"`` in float32, as is the default, ``"high"`` in TF32.
+
+    TF32 rounds the factors to 10 bits after the point and adds in float32: about three digits are right, and on GPUs of
+    compute capability 8.0 or more it is several times faster; on older ones, and on a CPU, nothing changes. For the whole
+    process. PyTorch's function has the same name, and a third value, "medium", that is missing here. ValueError for another
+    value.
+    """
+    global _precision
+    if precision not in ("highest", "high"):
+        raise ValueError(f"set_matmul_precision: precision is {precision!r}, expected 'highest' or 'high'")
+    _precision = precision
+    if _usable:
+        _set_precision(gpu_module())
+
+
+def get_matmul_precision() -> str:
+    """What ``set_matmul_precision`` has set: ``"highest"`` or ``"high"``."""
+    return _precision
+
+
+def _set_precision(cupy: Any) -> None:
+    linalg = cupy._core._routines_linalg  # CuPy has no other name for it but an environment variable, read once
+    cupy._core.set_compute_type(
+        np.dtype(np.float32), linalg.COMPUTE_TYPE_TF32 if _precision == "high" else linalg.COMPUTE_TYPE_DEFAULT
+    )
 
 
 def parse_device(name: str) -> str:
@@ -149,10 +184,66 @@ def to_device(x: Any, name: str) -> Any:
     name = parse_device(name)
     if device_of(x) == name:
         return x
+    if recorded.now is not None:
+        raise RuntimeError(
+            f"a step that is being captured may not move arrays between devices (from {device_of(x)!r} to {name!r}): "
+            "a replay would not see their new values"
+        )
     if name == "cpu":
         return gpu_module().asnumpy(x)
     with gpu_module().cuda.Device(device_number(name)):
         return gpu_module().asarray(x)
+
+
+# ----------------------------------------------------------------------------------------------- steps being captured
+
+
+class Recording:
+    """A step that is being captured on a GPU (``tn.capture``), and what the CPU has to do before each replay of it."""
+
+    def __init__(self) -> None:
+        self.before: list[Callable[[], None]] = []
+        self.products: Any = None  # multiplies matrices in its place, as CuPy refuses to while it captures
+        self.made: list[Any] = []  # the gradients that it has put into leaves
+
+    def check_gradient(self, gradient: Any) -> None:
+        """RuntimeError for a gradient from before the capture: a replay would add to what it was then."""
+        if not any(gradient is g for g in self.made):
+            raise RuntimeError(
+                "a step that is being captured may not add to gradients from before it; call optimizer.zero_grad() in it"
+            )
+
+
+class _Recorded(threading.local):
+    now: Recording | None = None
+
+
+recorded = _Recorded()
+
+
+def from_host(draw: Callable[[], np.ndarray], shape: tuple[int, ...], like: Any) -> Any:
+    """Numbers from the CPU in an array of ``shape`` where the GPU array ``like`` lives, of its dtype.
+
+    In a captured step they are drawn anew for every replay; whatever else came from the CPU would stay what it was.
+    """
+    xp, recording = array_module(like), recorded.now
+    if recording is None:
+        return xp.asarray(draw().astype(like.dtype, copy=False))
+    held = xp.empty(shape, like.dtype)
+    recording.before.append(lambda: held.set(draw().astype(like.dtype, copy=False), xp.cuda.get_current_stream()))
+    return held
+
+
+def constant(array: np.ndarray, like: Any) -> Any:
+    """An array of the CPU's that never changes, where the array ``like`` lives; sent to a GPU once, and kept there."""
+    if isinstance(like, np.ndarray):
+        return array
+    return _constant(array.tobytes(), array.dtype.str, array.shape, device_of(like))
+
+
+@functools.lru_cache(maxsize=256)
+def _constant(data: bytes, dtype: str, shape: tuple[int, ...], name: str) -> Any:
+    return to_device(np.frombuffer(data, dtype).reshape(shape), name)
 
 
 # ----------------------------------------------------------------------------------------------------------- files

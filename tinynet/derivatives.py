@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .autograd import enable_grad, grad
 from .backend import DeviceError, array_module, device_of, is_array
 from .functions import stack
@@ -143,7 +145,7 @@ def _directions(name: str, v: Any, xs: list[Tensor], several: bool) -> list[Tens
     for i, (part, x) in enumerate(zip(given, xs, strict=True)):
         what = f"{name}: " + (f"number {i} of v" if several else "v")
         data = part.data if isinstance(part, Tensor) else part
-        if is_array(data) and device_of(data) != x.device:
+        if is_array(data) and device_of(data) != x.device and not isinstance(part, np.ndarray):  # NumPy's go where x went
             raise DeviceError(f"{what} is on {device_of(data)!r} and x on {x.device!r}; move one with .to")
         if not isinstance(part, Tensor):
             part = make(as_array(part, x.dtype, x.device))

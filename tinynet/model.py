@@ -61,6 +61,7 @@ class Model(Layer):
         scheduler: Any = None,
         progress: bool = True,
         step_scheduler: str = "epoch",
+        capture: bool = False,
     ) -> History:
         """Train on ``train`` for ``epochs`` passes, and return what happened in each.
 
@@ -74,6 +75,8 @@ class Model(Layer):
         each batch with ``step_scheduler="batch"`` (for OneCycleLR, for a warmup of so many steps); ReduceLROnPlateau gets
         the validation loss, or the training loss where there is no validation, or the batch's. ``progress``: a bar while
         an epoch runs, a line after it. An optimizer that evaluates the loss itself, as LBFGS, is given what it needs.
+        ``capture``: on a GPU, replay the steps of whole batches as a CUDA graph; what that asks of the model ``tn.capture``
+        says (it has not been tried on a GPU yet). A smaller last batch is run as it stands.
 
         Raises ``ValueError`` for epochs below 0, another ``step_scheduler``, data that are no batches of inputs and
         targets, and by the loss; ``TypeError`` for what is no optimizer or callback.
@@ -82,6 +85,8 @@ class Model(Layer):
             raise ValueError(f"fit: epochs is {epochs!r}, expected an integer of at least 0")
         if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
             raise TypeError(f"fit: optimizer is {optimizer!r}, expected an optimizer such as optim.Adam(model)")
+        if capture and getattr(optimizer, "needs_closure", False):
+            raise ValueError(f"fit: capture is True, expected False for {type(optimizer).__name__}, whose steps differ")
         if step_scheduler not in ("epoch", "batch"):
             raise ValueError(f"fit: step_scheduler is {step_scheduler!r}, expected 'epoch' or 'batch'")
         self._objective = Objective(loss, as_metrics(metrics, loss))
@@ -99,6 +104,7 @@ class Model(Layer):
             scheduler=scheduler,
             step_scheduler=step_scheduler,
             progress=progress,
+            captured=capture,
         )
 
     def evaluate(self, data: Any, *, loss: Any = None, metrics: Any = None, batch_size: int = 1024) -> dict[str, float]:

@@ -13,7 +13,9 @@ from tqdm import tqdm
 
 from . import functions as F
 from .autograd import no_grad
+from .capture import capture
 from .data import DataLoader
+from .kernels.compiled import compiling
 from .layers import Layer
 from .layers.layer import inner_layers
 from .metrics import accuracy
@@ -144,11 +146,21 @@ class Bar:
         self.title, self.progress, self.pending, self.drawn = title, progress, 0, time.perf_counter()
         self.interval = 0.2 if sys.stderr.isatty() else 2.0
         self.bar = tqdm(total=samples, desc=title, unit=" samples", unit_scale=True, leave=False, disable=not progress)
+        self.waits = False
+
+    def compiling(self) -> None:
+        """Say why nothing moves: loops are being compiled, which the first training on a machine waits for."""
+        if self.progress and not self.waits:
+            self.waits = True
+            self.bar.set_description(f"{self.title}, compiling loops, once")
 
     def advance(self, n: int, running: Running) -> None:
         self.pending += n
         now = time.perf_counter()
         if self.progress and now - self.drawn > self.interval:
+            if self.waits:
+                self.waits = False
+                self.bar.set_description(self.title, refresh=False)
             self.bar.set_postfix_str(shown(running.means()), refresh=False)
             self.bar.update(self.pending)
             self.pending, self.drawn = 0, now
@@ -159,17 +171,34 @@ class Bar:
             tqdm.write(f"{self.title}  {shown(numbers)}  {seconds:.1f} s  {samples / max(seconds, 1e-9):,.0f} samples/s")
 
 
-def train_epoch(model: Layer, loader: Any, optimizer: Any, loss: Callable, running: Running, after: Callable) -> bool:
-    """Forward, loss, backward and step for every batch, until ``after(n, batch loss)`` returns True; whether it did."""
+def stepper(model: Layer, optimizer: Any, loss: Callable, captured: bool) -> Callable:
+    """``step(inputs, targets)``: forward to optimizer step; returns outputs and loss. ``captured``: see ``capture``."""
+    if getattr(optimizer, "needs_closure", False):
+        return lambda inputs, targets: _minimize(model, inputs, targets, optimizer, loss)
+
+    def plain(*batch: Any) -> tuple[Any, Any]:
+        found = _gradients(model, batch[:-1], batch[-1], optimizer, loss)
+        optimizer.step()
+        return found
+
+    if not captured:
+        return lambda inputs, targets: plain(*inputs, targets)
+    replayed = capture(plain)
+    shapes: list[tuple[int, ...]] = []
+
+    def step(inputs: tuple, targets: Any) -> tuple[Any, Any]:
+        batch = (*inputs, targets)
+        shapes[:] = shapes or [x.shape for x in batch]  # the first batch's: a smaller last one is run as it stands
+        return (replayed if [x.shape for x in batch] == shapes else plain)(*batch)
+
+    return step
+
+
+def train_epoch(model: Layer, loader: Any, step: Callable, running: Running, after: Callable) -> bool:
+    """A step for every batch, until ``after(n, batch loss)`` returns True; whether it did."""
     model.train()
-    by_closure = getattr(optimizer, "needs_closure", False)
     for inputs, targets in batches(loader):
-        batch = model, inputs, targets, optimizer, loss
-        if by_closure:
-            outputs, value = _minimize(*batch)
-        else:
-            outputs, value = _gradients(*batch)
-            optimizer.step()
+        outputs, value = step(inputs, targets)
         running.add(value, outputs, targets)
         if after(len(targets), value):
             return True
@@ -241,11 +270,12 @@ def fit(
     scheduler: Any,
     step_scheduler: str,
     progress: bool,
+    captured: bool = False,
 ) -> History:
     """Train for ``epochs`` passes over ``loader``; ``Model.fit`` describes the arguments."""
     callbacks = _checked(callbacks)
     each_batch, each_epoch = (scheduler if step_scheduler == each else None for each in ("batch", "epoch"))
-    history = History()
+    history, step = History(), stepper(model, optimizer, loss, captured)
     width = len(str(epochs))
     for epoch in range(1, epochs + 1):
         running = Running(metrics)
@@ -258,7 +288,8 @@ def fit(
 
         start, lr = time.perf_counter(), optimizer.lr
         try:
-            stop = train_epoch(model, loader, optimizer, loss, running, after)
+            with compiling(bar.compiling):
+                stop = train_epoch(model, loader, step, running, after)
             numbers = running.means()
             seconds = time.perf_counter() - start
             if validation is not None:

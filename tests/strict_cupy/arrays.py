@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import listing
-from .gpus import Device, current, reads
+from .gpus import Device, current, reads, sends
 
 LISTED = listing.load()["classes"]["cupy.ndarray"]
 SCALARS = (int, float, complex, np.generic)
@@ -51,7 +51,7 @@ def inner(x: Any, name: str) -> Any:
             )
         return x._array
     if isinstance(x, np.ndarray):
-        raise TypeError(f"{name}: Unsupported type <class 'numpy.ndarray'> (shape {x.shape})")
+        raise TypeError(f"Unsupported type <class 'numpy.ndarray'> (shape {x.shape})")
     if isinstance(x, (list, tuple)):
         return type(x)([inner(y, name) for y in x])
     return x
@@ -200,14 +200,26 @@ class ndarray:
         if masks and isinstance(value, ndarray) and value.ndim:
             reads["mask"] += 1
         if not isinstance(value, (ndarray, *SCALARS)):
-            raise TypeError(f"__setitem__: Unsupported type {type(value)}")
+            raise TypeError(f"Unsupported type {type(value)}")
         _no_index_twice(self._array, index)
         with np.errstate(all="ignore"):
             inner(self, "__setitem__")[index] = inner(value, "__setitem__")
 
+    def set(self, arr: np.ndarray, stream: Any = None) -> None:
+        if stream is None:
+            reads["set"] += 1  # without a stream CuPy waits until it is done
+        sends["set"] += 1
+        np.copyto(self._array, arr, casting="no")
+
     def take(self, indices: Any, axis: int | None = None, out: Any = None) -> ndarray:
         indices = np.asarray(inner(indices, "take"))
         return outer(inner(self, "take").take(indices, axis, inner(out, "take"), mode="wrap"))
+
+    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> ndarray:
+        if not copy and self.dtype == np.dtype(dtype) and order == "K":
+            return self
+        with np.errstate(all="ignore"):
+            return wrapped(inner(self, "astype").astype(dtype, order, copy=copy))
 
     def fill(self, value: Any) -> None:
         inner(self, "fill").fill(inner(value, "fill").item() if isinstance(value, ndarray) else value)
@@ -246,7 +258,7 @@ def _index(index: Any, shape: tuple[int, ...]) -> tuple[Any, int]:
     used = sum(_axes_of(p) for p in index)
     for p in index:
         if isinstance(p, np.ndarray):
-            raise TypeError(f"index: Unsupported type <class 'numpy.ndarray'> (shape {p.shape})")
+            raise TypeError(f"Unsupported type <class 'numpy.ndarray'> (shape {p.shape}) as an index")
         taken = _axes_of(p) if p is not ... else max(len(shape) - used, 0)
         if isinstance(p, ndarray):
             p = inner(p, "index")
@@ -304,7 +316,7 @@ def _other(x: Any, name: str) -> Any:
         return inner(x, name)
     if getattr(type(x), "__array_ufunc__", ndarray) is None:
         return NotImplemented
-    raise TypeError(f"{name}: Unsupported type {type(x)}")
+    raise TypeError(f"Unsupported type {type(x)}")
 
 
 def _binary(name: str, f: Callable, turned: bool) -> Callable:

@@ -51,7 +51,11 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, b
 
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
-    return asarray(a, dtype) if not isinstance(a, ndarray) else outer(np.ascontiguousarray(inner(a, "asarray"), dtype))
+    if not isinstance(a, ndarray):
+        return asarray(a, dtype)
+    if a.flags.c_contiguous and (dtype is None or a.dtype == dtype):
+        return a
+    return outer(np.ascontiguousarray(inner(a, "ascontiguousarray"), dtype))
 
 
 def take(a: ndarray, indices: Any, axis: int | None = None, out: Any = None) -> ndarray:
@@ -87,7 +91,7 @@ def _operands(name: str, args: tuple) -> None:
     """A ufunc of CuPy takes arrays and numbers; a list it does not."""
     for a in args:
         if not (a is None or isinstance(a, (ndarray, *SCALARS))):
-            raise TypeError(f"{name}: Unsupported type {type(a)}")
+            raise TypeError(f"Unsupported type {type(a)}")
 
 
 def _ufunc(name: str, listed: dict[str, Any]) -> Callable:
@@ -184,8 +188,6 @@ class Module(types.ModuleType):
 
 def module() -> Module:
     """``cupy``, anew."""
-    from .elementwise import ElementwiseKernel
-
     linalg = Module("cupy.linalg", np.linalg)
     tricks = Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
     return Module(
@@ -196,6 +198,5 @@ def module() -> Module:
         cuda=gpus.cuda,
         linalg=linalg,
         lib=types.SimpleNamespace(stride_tricks=tricks),
-        ElementwiseKernel=ElementwiseKernel,
         __version__=LISTING["version"],
     )

@@ -83,7 +83,7 @@ class Stream:
     null: Stream
 
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None):
-        self.is_non_blocking = non_blocking
+        self.is_non_blocking, self.ptr = non_blocking, 0
         self._outer: list[Stream] = []
 
     def __enter__(self) -> Stream:
@@ -131,5 +131,6 @@ cuda = types.SimpleNamespace(
     get_current_stream=get_current_stream,
     get_device_id=lambda: current.number,
     is_available=lambda: True,
+    alloc_pinned_memory=bytearray,
     runtime=runtime,
 )

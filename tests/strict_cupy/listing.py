@@ -40,7 +40,7 @@ def signature_of(text: str) -> inspect.Signature:
     """The signature that ``text_of`` wrote."""
     namespace: dict[str, Any] = {}
     exec(f"def f{text.replace('=', '=None')}: pass", namespace)
-    return inspect.signature(namespace["f"])
+    return inspect.signature(namespace.pop("f"))  # taken out: or the function and its globals are a cycle
 
 
 def arguments(thing: Any) -> str | None:

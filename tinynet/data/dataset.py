@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import device_of, is_array, stream
+from ..backend import device_of, is_array, stream, to_device
 from ..tensor import Tensor, as_array
 
 
@@ -44,6 +44,18 @@ class Dataset:
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__")
+
+    def to(self, device: str) -> ArrayDataset:
+        """The same samples as whole arrays on a device, as in ``DataLoader(MNIST().to("cuda"))``; this set stays as it is.
+
+        Raises ``TypeError`` for a set without whole arrays, ``DeviceError`` for a device that is not there.
+        """
+        found = whole_arrays(self)
+        if found is None:
+            raise TypeError(f"to: {type(self).__name__} has no property arrays, so there are no whole arrays to move")
+        arrays, rows = found
+        picked = arrays if rows is None else [a.take(to_device(rows, device_of(a)), axis=0) for a in arrays]
+        return ArrayDataset(*(to_device(a, device) for a in picked))
 
 
 class ArrayDataset(Dataset):

@@ -18,6 +18,7 @@ import numpy as np
 from ..backend import array_module, default_device, device, device_of, is_array, to_device
 from ..tensor import Tensor
 from .dataset import ArrayDataset, checked_int, checked_seed, generator, whole_arrays
+from .staging import placed
 from .transforms import takes_rng
 
 Batch = tuple[Tensor, ...]
@@ -43,7 +44,9 @@ class DataLoader:
             or when the iterator is dropped; an error in it is raised where its batch would have come.
 
     A set with whole arrays (``ArrayDataset``, the image sets, a ``Subset`` of these) is indexed a batch at a time where
-    its arrays live, and the batch goes to the default device if that is another. Without ``shuffle`` the batches are
+    its arrays live, and the batch goes to the default device if that is another: to a GPU through pinned memory, one
+    batch ahead, while the GPU works on the one before. ``dataset.to("cuda")`` puts the whole set there once, and then
+    nothing but the order of an epoch is ever sent. Without ``shuffle`` the batches are
     views: do not write into their ``.data``. Any other set is asked for sample after sample, and these are stacked:
     arrays keep their dtype, Python floats become float32, integers int64.
 
@@ -98,8 +101,9 @@ class DataLoader:
         self._started = True
         self._iterators += 1
         name = default_device()  # asked here, in the consumer's thread
-        batches = self._prepare(self._epoch, self._batch, name)
-        return self._deliver(ahead(batches, self.prefetch, name) if self.prefetch else batches, self._iterators)
+        batches = self._prepare(self._epoch, self._batch)
+        batches = ahead(batches, self.prefetch, name) if self.prefetch else batches
+        return self._deliver(placed(batches, name), self._iterators)
 
     def _deliver(self, batches: Iterator[Batch], number: int) -> Iterator[Batch]:
         """Hand the batches to the consumer, and count them as the loader's position."""
@@ -110,16 +114,15 @@ class DataLoader:
         if number == self._iterators:
             self._epoch, self._batch, self._started = self._epoch + 1, 0, False
 
-    def _prepare(self, epoch: int, start: int, name: str) -> Iterator[Batch]:
-        """The batches of an epoch from number ``start`` on, on the device ``name``."""
+    def _prepare(self, epoch: int, start: int) -> Iterator[list]:
+        """The arrays of an epoch's batches from number ``start`` on, where the data live."""
         take = self._taker(epoch)
         transform = None if self.transform is None else _checked(self.transform)
         for number in range(start, len(self)):
             columns = take(slice(number * self.batch_size, (number + 1) * self.batch_size))
             if transform is not None:
                 columns[0] = transform(columns[0], self.seed, epoch, number)
-            # to_device parses the device's name at every call, which costs more than all the rest; hence device_of.
-            yield tuple([Tensor(c if device_of(c) == name else to_device(c, name)) for c in columns])
+            yield columns
 
     def _taker(self, epoch: int) -> Callable[[slice], list]:
         """A function from a part of the epoch's order to the arrays of that batch."""
@@ -226,13 +229,13 @@ def _checked(transform: Callable[..., Any]) -> Callable[[Any, int, int, int], An
     return apply
 
 
-def ahead(batches: Iterator[Batch], count: int, name: str) -> Iterator[Batch]:
+def ahead(batches: Iterator[list], count: int, name: str) -> Iterator[list]:
     """The same batches, up to ``count`` of them prepared by a thread before they are asked for.
 
     The thread starts with the first batch asked for. It knows nothing of this iterator, so that dropping the iterator
     frees it; its ``finally`` then ends the thread and waits for that.
     """
-    ready: queue.SimpleQueue[tuple[Batch | None, BaseException | None]] = queue.SimpleQueue()
+    ready: queue.SimpleQueue[tuple[list | None, BaseException | None]] = queue.SimpleQueue()
     room = threading.Semaphore(count)  # counts free places: taken before a batch is prepared, given back when it is fetched
     dropped = threading.Event()
 

@@ -19,6 +19,8 @@ from ..op import data_of, module_of, op
 from ..tensor import Tensor
 from .shape import arraylike, in_bounds, moveaxis, reshape
 
+OUTSIDE = "{0}: index {id} is out of bounds for axis {1} with size {2}"
+
 
 def _is_basic(index: Any) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
@@ -78,14 +80,21 @@ def take(x, indices, axis=None) -> Tensor:
     if not isinstance(indices, (int, np.integer)):
         indices = data_of(arraylike(indices))
     axis = in_bounds(axis, x.ndim, "take")
-    if is_array(indices) and not isinstance(indices, np.ndarray) and indices.dtype.kind in "iu":
-        n = x.shape[axis]  # NumPy raises by itself; CuPy would count on from the other end
-        indices, _ = checked_ids(indices, -n, n, ("take: index {id} is out of bounds for axis {0} with size {1}", axis, n))
-    return _getitem(x, index=_along(axis, indices))
+    return _getitem(x, index=_along(axis, _within("take", indices, axis, x.shape[axis])))
+
+
+def _within(name: str, indices: Any, axis: int, n: int) -> Any:
+    """Indices checked where they are an array on a GPU: NumPy raises by itself, CuPy would count on from the other end."""
+    if isinstance(indices, (int, np.integer, np.ndarray)) or indices.dtype.kind not in "iu":
+        return indices
+    return checked_ids(indices, -n, n, (OUTSIDE, name, axis, n))[0]
 
 
 def take_along_axis(x, indices, axis) -> Tensor:
-    """For each position of ``indices`` (as many axes as x) the element of x with that index along ``axis``."""
+    """For each position of ``indices`` (as many axes as x) the element of x with that index along ``axis``.
+
+    IndexError out of range, as for ``take``.
+    """
     x, indices = arraylike(x), data_of(arraylike(indices))
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -93,7 +102,7 @@ def take_along_axis(x, indices, axis) -> Tensor:
         raise ValueError(f"take_along_axis: indices have {indices.ndim} axes, expected {x.ndim} like x")
     axis, xp = in_bounds(axis, x.ndim, "take_along_axis"), array_module(indices)
     grid = [xp.arange(n).reshape(tuple(-1 if j == i else 1 for j in range(x.ndim))) for i, n in enumerate(x.shape)]
-    grid[axis] = indices
+    grid[axis] = _within("take_along_axis", indices, axis, x.shape[axis])
     return _getitem(x, index=tuple(grid))
 
 

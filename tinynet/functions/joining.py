@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import array_module
-from ..op import module_of, op
+from ..backend import array_module, constant
+from ..op import data_of, module_of, op
 from ..tensor import Tensor
 from . import reduce  # not its max and min by name, which Python has, too
 from .indexing import getitem, sort, take
@@ -77,7 +77,7 @@ def repeat(x, repeats, axis=None) -> Tensor:
     n = x.shape[in_bounds(axis, x.ndim, "repeat")]
     if np.ndim(repeats) > 1 or np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
         raise ValueError(f"repeat: repeats is {repeats}, expected a number of at least 0, or {n}, one for each element")
-    return take(x, module_of(x).asarray(np.repeat(np.arange(n), repeats)), axis=axis)
+    return take(x, constant(np.repeat(np.arange(n), repeats), data_of(x)), axis=axis)
 
 
 def tile(x, reps) -> Tensor:
@@ -137,7 +137,7 @@ def pad(x, pad_width, mode="constant", constant_values=0) -> Tensor:
             continue
         if mode in _BY_INDEX:
             chosen = np.pad(np.arange(x.shape[axis]), (before, after), mode=mode)
-            x = take(x, module_of(x).asarray(chosen), axis=axis)
+            x = take(x, constant(chosen, data_of(x)), axis=axis)
         else:
             x = concatenate([_border(x, axis, before, mode, 0), x, _border(x, axis, after, mode, -1)], axis)
     return x

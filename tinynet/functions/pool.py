@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, constant
 from ..kernels import pool as kernels
 from ..kernels.pool import Axis, Windows
 from ..op import op
@@ -59,7 +59,7 @@ def _divisor(windows: Windows, include_pad: bool, override: int | None) -> Any:
 
 def _divided(x: Any, divisor: Any) -> Any:
     """A quotient in x's dtype, by an array made on the CPU."""
-    return x / (divisor if isinstance(divisor, int) else array_module(x).asarray(divisor, dtype=x.dtype))
+    return x / (divisor if isinstance(divisor, int) else constant(divisor.astype(x.dtype), x))
 
 
 def _working(x: Any) -> Any:

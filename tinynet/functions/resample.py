@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, constant
 from ..op import op
 from ..tensor import Tensor
 from .shape import arraylike, reshape, transpose
@@ -55,11 +55,11 @@ def _mix(x, taps, axis):
         x = x.astype(np.float32)
     y: Any = None
     for k, indices in enumerate(taps.indices):
-        part = x.take(xp.asarray(indices), axis=axis)
+        part = x.take(constant(indices, x), axis=axis)
         if taps.weights is not None:
-            part *= xp.asarray(taps.weights[k], dtype=x.dtype).reshape((-1, *after))
+            part *= constant(taps.weights[k].astype(x.dtype), x).reshape((-1, *after))
         if indices.min() < 0:
-            part = xp.where(xp.asarray(indices >= 0).reshape((-1, *after)), part, xp.zeros((), x.dtype))
+            part = xp.where(constant(indices >= 0, x).reshape((-1, *after)), part, xp.zeros((), x.dtype))
         if y is None:
             y = part
         else:

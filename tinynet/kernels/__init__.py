@@ -5,5 +5,5 @@ from .elementary import abs, exp, maximum, minimum, sign, sqrt, where
 from .products import affine, matmul
 from .scatter import add_at
 from .softmax import at_least_one, cross_entropy, cross_entropy_grad, mean_cross_entropy, mean_cross_entropy_grad
-from .squares import square_sums
+from .squares import joint_norm, square_sums
 from .update import update

@@ -11,6 +11,7 @@ Never Numba's own pool of threads: beside the BLAS library's, both stall (a step
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -18,7 +19,7 @@ import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,14 +31,17 @@ from ..backend import cache_folder
 HEADER = """import numpy as np
 from numba import carray
 
-from tinynet.kernels.pointers import pointer
+from tinynet.kernels.pointers import fetch_add, peek, pointer
 
 
 """
 
 JOB = "void(int64, int64, int64, int64)"  # how a team calls its jobs
 _jobs: list[Any] = []
+PREFIX = "tinynet_loop_"  # of the names of the modules that loops stand in
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+# Called whenever a loop begins to be compiled, which takes a tenth of a second and more.
+LISTENERS: list[Callable[[], None]] = []
 LOOPS_FROM = 8192  # elements: for fewer, array code takes no longer than the call, and importing Numba half a second
 
 
@@ -92,6 +96,7 @@ def compile_file(stem: str, dtype: np.dtype) -> ModuleType | None:
     def make() -> ModuleType:
         import numba
 
+        _listen()
         module = _module(f"{text}\n# pointers.py: {meant}\n")
         options: dict[str, Any] = {"error_model": "numpy", "cache": module.__file__ is not None}
         for name, signature in module.SIGNATURES.items():
@@ -112,12 +117,39 @@ def _loops_of(function: Callable) -> Callable | None:
     return _compiled(source, function.__name__, None, {"reassoc", "contract", "nsz"})
 
 
+@contextlib.contextmanager
+def compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """``with compiling(tell):`` call ``tell()`` when a loop begins to be compiled; not when it is read from disk."""
+    LISTENERS.append(tell)
+    try:
+        yield
+    finally:
+        LISTENERS.remove(tell)
+
+
+@functools.cache  # once, when Numba is imported anyway
+def _listen() -> None:
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, event: Any) -> None:
+            if event.data["dispatcher"].py_func.__module__.startswith(PREFIX):
+                for tell in LISTENERS:
+                    tell()
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    event.register("numba:compile", Listener())
+
+
 def _compiled(source: str, name: str, signature: str | None, fastmath: set[str] | bool) -> Callable | None:
     """The function ``name`` of a source as Numba compiles it: at once for a signature, else when first called."""
 
     def make() -> Callable:
         import numba
 
+        _listen()
         module = _module(source)
         kept = module.__file__ is not None
         compiler = numba.njit(signature, error_model="numpy", nogil=True, cache=kept, fastmath=fastmath)
@@ -141,7 +173,7 @@ def _made(make: Callable[[], Any]) -> Any:
 
 def _module(source: str) -> ModuleType:
     """The source as a module: from a file in the cache folder, so that Numba can keep what it compiles beside it."""
-    name = f"tinynet_loop_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    name = f"{PREFIX}{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     path: Path | None = None
     try:
         path = loops_folder() / f"{name}.py"

@@ -28,7 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .patches import Geometry, add_back, buffer, columns_of, down, lines_of, shared_columns_of
+from .compiled import enabled
+from .memory import buffer, empty
+from .patches import Geometry, add_back, columns_of, down, lines_of, shared_columns_of
 from .threads import parallel
 
 PIECE = 5 * 2**18  # bytes of columns at a time on a CPU: most of a core's second-level cache
@@ -46,7 +48,7 @@ def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """x ``(N, C, *size)``, w ``(O, C / groups, *kernel)``, bias ``(O,)`` or None: ``(N, O, *out)``."""
     (x, w, bias), dtype = _of_one_dtype(x, w, bias)
     xp, piece = array_module(x), _piece(x, len(w), at, COPY_RUN)
-    y = xp.empty((len(x), len(w), *at.out), x.dtype)
+    y = empty((len(x), len(w), *at.out), x)
     matrices = _matrices(w, at, piece)
     bias = None if bias is None else bias.reshape((at.groups, -1, 1))
 
@@ -84,7 +86,9 @@ def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
             for top, rows in piece.steps(at):
                 part = g[images, :, top : top + rows]
                 if by_row is None:
-                    product = columns_of(image, at, top, rows) @ _grouped(part, at).swapaxes(-1, -2)
+                    columns = columns_of(image, at, top, rows)
+                    product = buffer("products", (len(columns), *shape), x)
+                    xp.matmul(columns, _grouped(part, at).swapaxes(-1, -2), out=product)
                     total += product[0] if len(product) == 1 else product.sum(axis=0)
                     continue
                 part, lines = _copied(_laid(part, piece), piece), lines_of(image, at, top, rows)
@@ -106,7 +110,7 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """
     (g, w, bias), dtype = _of_one_dtype(g, w, bias)
     xp = array_module(g)
-    x = xp.empty((len(g), w.shape[1] * at.groups, *at.size), g.dtype)
+    x = empty((len(g), w.shape[1] * at.groups, *at.size), g)
     piece = _piece(x, len(w), at, ADD_RUN)
     matrices = _matrices(w, at, piece).swapaxes(-1, -2)
     bias = None if bias is None else bias.reshape((-1, *(1 for _ in at.size)))
@@ -158,7 +162,7 @@ def _piece(x: Any, outputs: int, at: Geometry, run: float) -> _Piece:
     in_order = len(at.out) > 1 and at.groups == at.dilation[0] == 1  # as shared columns need it
     runs = elements / at.kernel[0] * at.padded[0] / at.out[0] / max(1, at.out[-1])
     moved = channels * math.prod(at.size) + outputs * positions  # 1.1 ns for laying together and apart again
-    if on_cpu and in_order and runs * run + 0.1 * elements > 1.1 * moved:
+    if on_cpu and in_order and not (enabled() and len(at.out) == 2) and runs * run + 0.1 * elements > 1.1 * moved:
         count = next((c for c in TOGETHER if c <= n and c * row <= room and c * image <= 1.5 * room), 1)
     together = count > 1
     rows = min(at.out[0], max(1, room // (row * count)))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -22,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
+from .compiled import loops_of
+from .memory import buffer
 
-KEPT = 2**23  # bytes of the largest buffer that is kept
+LOOPS_FROM = 8192  # elements of columns: for fewer, NumPy takes no longer than it takes to call a compiled loop
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,19 @@ def lines_of(image: Any, at: Geometry, top: int, rows: int, rows_first: bool = F
 
 def columns_of(image: Any, at: Geometry, top: int, rows: int) -> Any:
     """The columns of images apart: ``(N, groups, column, positions)``. They are good until the next call."""
+    n, channels = image.shape[:2]
     if at.pointwise:
         columns = image[:, :, top : top + rows]
     else:
-        lines = columns = lines_of(image, at, top, rows)
-        if at.kernel[0] > 1:
-            shape = (*image.shape[:2], at.kernel[0], lines.shape[2], rows, *lines.shape[4:])
-            columns = buffer("columns", shape, image)
+        columns = buffer("columns", (n, channels, *at.kernel, rows, *at.out[1:], image.shape[-1]), image)
+        loop = loops_of(_columns, columns, image, least=LOOPS_FROM) if len(at.out) == 2 else None
+        if loop is not None:
+            loop(image[..., 0], columns[..., 0], top, *at.stride, *at.dilation)
+        else:
+            lines = lines_of(image, at, top, rows)
+            by_row = columns.reshape((n, channels, at.kernel[0], *lines.shape[2:3], rows, *lines.shape[4:]))
             for i, place in down(at, rows):
-                columns[:, :, i] = lines[place]
-    n, channels = image.shape[:2]
+                by_row[:, :, i] = lines[place]
     shape = (n, at.groups, channels // at.groups * math.prod(at.kernel), rows * math.prod(at.out[1:]) * image.shape[-1])
     return columns.reshape(shape)
 
@@ -126,6 +130,12 @@ def shared_columns_of(image: Any, at: Geometry, top: int, rows: int) -> Any:
 def add_back(columns: Any, image: Any, at: Geometry, top: int, rows: int, rows_first: bool = False) -> None:
     """Add columns to the images where their patches lie; ``rows_first``: columns of images together, row by row."""
     kernel = at.kernel[0], math.prod(at.kernel[1:])
+    loop = None if rows_first or len(at.out) != 2 else loops_of(_add_back, columns, image, least=LOOPS_FROM)
+    if loop is not None:
+        columns = columns.reshape((*image.shape[:2], *at.kernel, rows, at.out[1]))
+        lines = buffer("lines", (_seen(at, rows), at.out[1]), image)
+        loop(columns, image[..., 0], lines, top, *at.stride, *at.dilation)
+        return
     if rows_first:
         columns = columns.reshape((rows, *kernel, image.shape[1], *at.out[1:], image.shape[-1]))
         columns = columns.transpose((3, 1, 2, 0, *range(4, columns.ndim)))[None]
@@ -143,12 +153,85 @@ def add_back(columns: Any, image: Any, at: Geometry, top: int, rows: int, rows_f
 
 
 def _lines(image: Any, at: Geometry, rows: int, rows_first: bool) -> Any:
-    seen = rows if at.kernel[0] == 1 else (rows - 1) * at.stride[0] + (at.kernel[0] - 1) * at.dilation[0] + 1
+    seen = rows if at.kernel[0] == 1 else _seen(at, rows)
     across, rest = math.prod(at.kernel[1:]), (*at.out[1:], image.shape[-1])
     if not rows_first:
         return buffer("lines", (*image.shape[:2], across, seen, *rest), image)
     lines = buffer("lines", (seen, across, image.shape[1], *rest), image)
     return lines.transpose((2, 1, 0, *range(3, lines.ndim)))[None]
+
+
+def _seen(at: Geometry, rows: int) -> int:
+    """How many rows of the image so many of the output see, those between them included."""
+    return (rows - 1) * at.stride[0] + (at.kernel[0] - 1) * at.dilation[0] + 1
+
+
+# --------------------------------------------------------------------------------- the same of two axes, compiled
+# Runs of neighbours are short. Eight elements in one statement become one move of a vector, for which the compiler need not
+# know that source and target do not overlap, and unsigned indices are not looked at for their sign: for 64 images of 6
+# channels, 14x14, and 5x5 kernels, all columns take 0.15 ms, in loops of one element 0.50, and NumPy 1.8.
+
+
+def _columns(images, columns, top, step, step_across, dilation, dilation_across):
+    n, channels, kh, kw, rows, across = columns.shape
+    height, width = images.shape[2:]
+    x, y, u = images.reshape(-1), columns.reshape(-1), np.uint64
+    q, run, down, right, whole = u(0), u(across), u(width * step), u(step_across), step_across == 1 and across >= 8
+    for channel in range(n * channels):
+        for i in range(kh):
+            for j in range(kw):
+                p = u((channel * height + top * step + i * dilation) * width + j * dilation_across)
+                for _ in range(rows):
+                    k = u(0)
+                    while k < run:
+                        if whole:
+                            last = min(k, run - u(8))  # the last eight overlap those before
+                            a, b = p + last, q + last
+                            c, d = a + u(4), b + u(4)
+                            y[b], y[b + u(1)], y[b + u(2)], y[b + u(3)], y[d], y[d + u(1)], y[d + u(2)], y[d + u(3)] = (
+                                *(x[a], x[a + u(1)], x[a + u(2)], x[a + u(3)]),
+                                *(x[c], x[c + u(1)], x[c + u(2)], x[c + u(3)]),
+                            )
+                            k += u(8)
+                        else:
+                            y[q + k] = x[p + k * right]
+                            k += u(1)
+                    p += down
+                    q += run
+
+
+def _add_back(columns, images, lines, top, step, step_across, dilation, dilation_across):
+    n, channels, kh, kw, rows, across = columns.shape
+    height, width = images.shape[2:]
+    x, y, line, u = images.reshape(-1), columns.reshape((-1, rows, across)), lines.reshape(-1), np.uint64
+    run, right, eights = u(across), u(step_across), u(across // 8 * 8 if step_across == 1 else 0)
+    for c in range(n * channels):
+        for j in range(kw):
+            lines[:] = 0
+            for i in range(kh):
+                column = y[(c * kh + i) * kw + j]
+                if step == 1:
+                    source, target = column.reshape(-1), line[i * dilation * across :]
+                    for k in range(source.size):
+                        target[k] += source[k]
+                else:
+                    for row in range(rows):
+                        target = lines[row * step + i * dilation]
+                        for k in range(across):
+                            target[k] += column[row, k]
+            q, p = u(0), u((c * height + top * step) * width + j * dilation_across)
+            for _ in range(lines.shape[0]):
+                k = u(0)
+                while k < eights:
+                    a, b = x[p + k : p + k + u(8)], line[q + k : q + k + u(8)]
+                    a[0], a[1], a[2], a[3] = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
+                    a[4], a[5], a[6], a[7] = a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7]
+                    k += u(8)
+                while k < run:
+                    x[p + k * right] += line[q + k]
+                    k += u(1)
+                p += u(width)
+                q += run
 
 
 # -------------------------------------------------------------------------------------------------- whole batches
@@ -168,27 +251,3 @@ def fold(columns: Any, at: Geometry) -> Any:
     image = xp.zeros((len(columns), columns.shape[1] // math.prod(at.kernel), *at.padded, 1), columns.dtype)
     add_back(columns, image, at, 0, at.out[0])
     return xp.ascontiguousarray(image[at.inner][..., 0])
-
-
-# -------------------------------------------------------------------------------------------------------- memory
-
-
-class _Kept(threading.local):
-    def __init__(self) -> None:
-        self.buffers: dict[tuple[str, str], Any] = {}
-
-
-_kept = _Kept()
-
-
-def buffer(name: str, shape: tuple[int, ...], like: Any) -> Any:
-    """An array without values, of this thread, good until the next one of that name: its pages are there already."""
-    if not isinstance(like, np.ndarray):
-        return array_module(like).empty(shape, like.dtype)
-    size = math.prod(shape)
-    flat = _kept.buffers.get((name, like.dtype.char))
-    if flat is None or flat.size < size:
-        flat = np.empty(size, like.dtype)
-        if flat.nbytes <= KEPT:
-            _kept.buffers[name, like.dtype.char] = flat
-    return flat[:size].reshape(shape)

@@ -63,9 +63,8 @@ def mean_cross_entropy(x: Any, ids: Any, kept: Any) -> Any:
         return x.dtype.type(loop(x, ids, np.empty(len(x), x.dtype)) / kept)
     xp = array_module(x)
     loss = xp.where(ids < 0, 0, cross_entropy(x, xp.where(ids < 0, 0, ids)))
-    if not ids.size:
-        return loss.sum() + np.nan
-    return loss.mean() * xp.where(kept == 0, np.nan, ids.size / at_least_one(kept)).astype(x.dtype)
+    share = xp.where(kept == 0, np.nan, kept / max(loss.size, 1))
+    return (loss.mean() if loss.size else loss.sum()) / share.astype(loss.dtype)  # a sum of float16 might overflow
 
 
 def mean_cross_entropy_grad(g: Any, x: Any, ids: Any, kept: Any) -> Any:

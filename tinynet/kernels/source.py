@@ -30,6 +30,7 @@ ARRAY_CODE = sorted({*PYTHON, "copyto"} - {"where"})  # the NumPy functions that
 
 
 BLOCK = 512  # elements of which a float32 sum is taken
+WAIT = 300_000  # looks at what another thread may have done, some 100 µs, before the operating system is asked to wait
 
 
 def numbers_source(rule: Trace) -> str:
@@ -39,21 +40,35 @@ def numbers_source(rule: Trace) -> str:
 
 
 def loop_source(rule: Trace) -> str:
-    """``update(table, values, part, parts)``: one pass over the memory of many arrays, for Numba.
+    """``update(table, values, taken, parts, back)``: one pass over the memory of many arrays, for Numba.
 
     A row of ``table`` is one parameter: its size, the row of ``values`` with its numbers, then the addresses of the
-    weight, the gradient and each buffer. ``part`` of ``parts`` takes its share of every array.
+    weight, the gradient and each buffer. A part of ``parts`` is its share of every array. Several threads may call this
+    with the same ``taken``, four zeros: one of them takes parts from the front, for the others ``back`` is 1, until all
+    are taken; so a thread meets the same weights, if it can, in every step, in its own core's cache. ``taken`` counts parts
+    that are taken, from the front, from the back, and that are done. That one then waits a while for the last to be done,
+    the others for the next update: for the ``bell``.
     """
     stored = [f"{name}[i] = {result}" for name, result in rule.results.items() if result != f"{name}_i"]
     return "\n".join(
         [
-            "def update(table, values, part, parts):",
-            "    for k in range(table.shape[0]):",
-            "        share = (table[k, 0] + 16 * parts - 1) // (16 * parts) * 16",
-            "        first = min(part * share, table[k, 0])",
-            "        size = min(share, table[k, 0] - first)",
-            "        skipped = first * values.itemsize",
-            *_loop(rule, _read(rule), stored),
+            "def update(table, values, taken, bell, parts, back):",
+            "    if not back:",
+            "        fetch_add(bell, 8)",
+            "    while fetch_add(taken, 0) < parts:",
+            "        part = fetch_add(taken, 1 + back)",
+            "        part = parts - 1 - part if back else part",
+            "        for k in range(table.shape[0]):",
+            "            share = (table[k, 0] + 16 * parts - 1) // (16 * parts) * 16",
+            "            first = min(part * share, table[k, 0])",
+            "            size = min(share, table[k, 0] - first)",
+            "            skipped = first * values.itemsize",
+            *(f"    {line}" for line in _loop(rule, _read(rule), stored)),
+            "        fetch_add(taken, 3)",
+            "    heard = peek(bell, 8)",
+            f"    for _ in range({WAIT}):",
+            "        if peek(bell, 8) != heard if back else peek(taken, 3) == parts:",
+            "            break",
             "",
         ]
     )
@@ -107,34 +122,33 @@ def array_source(rule: Trace) -> tuple[str, list[str]]:
     """``update(arrays..., numbers..., temporaries...)`` in NumPy calls that write into what is there already.
 
     Also the names of the temporaries that it wants: f0, f1, ... of the arrays' own dtype, q0, ... for conditions. An
-    operation writes over a temporary that is needed no more; one that makes a result, over the array itself where its
-    old value is needed no more.
+    operation writes over an operand where that is needed no more, else over another temporary, and one that makes a result
+    over the array itself as soon as its old value is needed no more. (Writing over an operand: Momentum on 784 thousand
+    weights 690 µs, else 780.)
     """
+    end = len(rule.body)
     last = {x: k for k, line in enumerate(rule.body) for x in line.operands}  # the line that needs it last
-    kept = set(rule.results.values())
-    place = {f"{name}_i": name for name in rule.arrays} | {f"n{j}": f"n{j}" for j in range(len(rule.numbers))}
+    last |= dict.fromkeys(rule.results.values(), end)
     into = {result: array for array, result in rule.results.items() if result != f"{array}_i"}
+    # Which line makes an array's new value: until then there may be something else in it, but for operands of its two calls.
+    made = {into[line.name]: k - (line.op == "where") for k, line in enumerate(rule.body) if line.name in into}
+    until = {array: last.get(f"{array}_i", -1) for array in made}  # which line needs last what a place holds
+    if "w" in made:  # the gradient may be the weight's own array
+        until["w"] = max(until["w"], last.get("grad_i", -1))
+    place = {f"{name}_i": name for name in rule.arrays} | {f"n{j}": f"n{j}" for j in range(len(rule.numbers))}
     calls: list[str] = []
     names: list[str] = []
-    free: list[str] = []
     for k, line in enumerate(rule.body):
-        dying = {place[x] for x in line.operands if x[0] == "t" and last[x] == k and x not in kept}
-        free += sorted(dying) if line.op != "where" else []  # its two calls must not write over an operand
-        array = into.get(line.name)
-        old = [f"{array}_i", *(["grad_i"] if array == "w" else [])]  # the gradient may be the weight's own array
-        if array and max(last.get(x, -1) for x in old) <= k - (line.op == "where"):
-            out = array
-        else:
-            kind = "q" if line.op in CONDITIONS else "f"
-            out = next((x for x in reversed(free) if x[0] == kind), "")
-            if out:
-                free.remove(out)
-            else:
-                out = f"{kind}{sum(x[0] == kind for x in names)}"
-                names.append(out)
-        free += sorted(dying) if line.op == "where" else []
-        calls += _calls(line.op, [place[x] for x in line.operands], out)
-        place[line.name] = out
+        operands, array = [place[x] for x in line.operands], into.get(line.name)
+        kind, needed, now = "q" if line.op in CONDITIONS else "f", last[line.name], k - (line.op == "where")
+        fit = [x for x in operands if x in made and kind == "f" and needed <= made[x]]
+        fit += [x for x in (*operands, *reversed(names)) if x in names and x[0] == kind]
+        out = next((x for x in ([array] if array else []) + fit if until[x] <= now), "")
+        if not out:
+            out = f"{kind}{sum(x[0] == kind for x in names)}"
+            names.append(out)
+        calls += _calls(line.op, operands, out)
+        place[line.name], until[out] = out, needed
     calls += [f"copyto({array}, {place[r]})" for array, r in rule.results.items() if place[r] != array]
     arguments = ", ".join([*rule.arrays, *(f"n{j}" for j in range(len(rule.numbers))), *names])
     return "\n".join([f"def update({arguments}):", *(f"    {call}" for call in calls or ["pass"]), ""]), names
@@ -150,7 +164,7 @@ def _calls(op: str, operands: list[str], out: str) -> list[str]:
 
 
 def c_source(rule: Trace, real: str) -> str:
-    """The lines of a C loop, or of a CUDA kernel, over variables called ``w_``, ...; ``real`` is float or double."""
+    """The lines of a loop in C, or in CUDA C, over variables called ``w_``, ...; ``real`` is their type."""
     suffix = "f" if real == "float" else ""
     loaded = [f"{real} {name}_i = {name}_;" for name in _read(rule)]
     body = [

@@ -6,12 +6,15 @@ numbers, one thread: compiled 0.28 ms, which is what reading them takes, in NumP
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, device_of
 from . import compiled
+from .gpu import update as gpu
+from .gpu.launch import takes
 
 PIECE = 8192
 
@@ -21,6 +24,16 @@ def square_sums(arrays: list[Any]) -> list[float]:
     on_gpu = [(a.astype("float64") ** 2).sum() for a in arrays if not isinstance(a, np.ndarray)]
     read = iter(array_module(*on_gpu).stack(on_gpu).tolist() if on_gpu else ())
     return [_square_sum(a) if isinstance(a, np.ndarray) else next(read) for a in arrays]
+
+
+def joint_norm(arrays: list[Any]) -> Any:
+    """The joint 2-norm of arrays: a number, or where all are on one GPU an array there without axes, which is not read."""
+    if not arrays or isinstance(arrays[0], np.ndarray) or len({device_of(a) for a in arrays}) > 1:
+        return math.sqrt(sum(square_sums(arrays)))
+    arrays = [array_module(a).ascontiguousarray(a) for a in arrays]
+    if takes(*arrays):
+        return gpu.square_sum(arrays) ** 0.5
+    return sum([(a.astype("float64") ** 2).sum() for a in arrays]) ** 0.5
 
 
 def _square_sum(array: np.ndarray) -> float:

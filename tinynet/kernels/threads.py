@@ -66,6 +66,23 @@ def parallel(work: Callable[[int, int], None], n: int, grain: int) -> None:
         del error  # its traceback leads to this frame: no reference cycle
 
 
+def together(work: Callable[[int], None], is_done: Callable[[], bool]) -> None:
+    """``work(0)`` here and ``work(1)`` on the other threads, for work that shares itself out, in little time.
+
+    Returns when ``is_done()`` after the own share, else when all have returned; a thread that comes later must find
+    nothing left to do. For compiled loops, which let go of the interpreter, raise nothing, and call no BLAS library.
+    """
+    helpers = threads() - 1
+    if helpers < 1 or _here.inside:
+        work(0)
+        return
+    job = _Together(work)
+    job.ask(helpers)
+    work(0)
+    if not is_done():
+        job.finished.acquire()
+
+
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """``with one_blas_thread():`` the BLAS library keeps to one thread in the block, for many small products one after the
@@ -113,14 +130,38 @@ class _Job:
                     self.finished.release()
 
 
+class _Together:
+    """Work that shares itself out, and how many threads are to return from it."""
+
+    __slots__ = ("finished", "left", "lock", "work")
+
+    def __init__(self, work: Callable[[int], None]):
+        self.work, self.left, self.lock, self.finished = work, 0, threading.Lock(), threading.Lock()
+        self.finished.acquire()
+
+    def ask(self, helpers: int) -> None:
+        with self.lock:
+            self.left = _pool.ask(self, helpers)
+
+    def help(self) -> None:
+        try:
+            self.work(1)
+        finally:
+            with self.lock:
+                self.left -= 1
+                if self.left == 0:
+                    self.finished.release()
+
+
 class _Pool:
     """Threads that wait for jobs. They are started when first needed and die with the process."""
 
     def __init__(self) -> None:
-        self.jobs: SimpleQueue[tuple[_Job, contextvars.Context]] = SimpleQueue()
+        self.jobs: SimpleQueue[tuple[_Job | _Together, contextvars.Context]] = SimpleQueue()
         self.size, self.lock = 0, threading.Lock()
 
-    def ask(self, job: _Job, helpers: int) -> None:
+    def ask(self, job: _Job | _Together, helpers: int) -> int:
+        """Give the job to so many threads, or as many as there are; how many that is."""
         with self.lock:
             while self.size < helpers:
                 try:
@@ -128,8 +169,10 @@ class _Pool:
                 except RuntimeError:
                     break  # no more threads are to be had, or the interpreter is going down: the caller does it all
                 self.size += 1
-        for _ in range(min(helpers, self.size)):
+        asked = min(helpers, self.size)
+        for _ in range(asked):
             self.jobs.put((job, contextvars.copy_context()))
+        return asked
 
     def run(self) -> None:
         _here.inside = True

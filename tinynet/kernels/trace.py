@@ -42,7 +42,9 @@ PYTHON = {
 LOGICAL = {"logical_and", "logical_or", "logical_not"}
 CONDITIONS = {"less", "less_equal", "equal", "not_equal", *LOGICAL}
 # What the sources call things themselves: a rule whose arrays have these names is not traced.
-RESERVED = re.compile(r"[fnqt]\d+|i|k|n|np|table|values|parts?|share|first|size|skipped|pointer|carray|copyto")
+RESERVED = re.compile(
+    r"[fnqt]\d+|i|k|n|np|table|values|taken|bell|parts?|back|heard|share|first|size|skipped|fetch_add|peek|pointer|carray|copyto"
+)
 
 
 class Untraceable(TypeError):
@@ -113,7 +115,7 @@ class Line(NamedTuple):
     operands: tuple[str, ...]
 
 
-@dataclass
+@dataclass(eq=False)
 class Trace:
     """A rule's operations: ``prelude`` of numbers, ``body`` of array elements, which numbers it needs, what comes out."""
 

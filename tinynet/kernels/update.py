@@ -19,15 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import array_module
 from . import compiled, source
 from .gpu import update as gpu
+from .gpu.launch import takes
+from .sharing import alone
 from .trace import Trace, Untraceable, trace
 
 PIECE = 32768  # elements: 128 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
 AT_ONCE = 8  # addresses asked for in one call
 LOOPS = {
-    "update": (source.loop_source, "void(int64[:, ::1], real[:, ::1], int64, int64)"),
+    "update": (source.loop_source, "void(int64[:, ::1], real[:, ::1], int64[::1], int64[::1], int64, int64)"),
     "measure": (source.measure_source, "void(int64[:, ::1], real[:, ::1], float64[:, ::1])"),
 }
 
@@ -65,7 +68,7 @@ class Update:
         return self._numbers(*[hyper[name] for name in self.trace.hyper])
 
     def loop(self, size: int, dtype: np.dtype, kind: str = "update") -> Callable | None:
-        """``update(table, values, part, parts)``, compiled, or ``measure(table, values, sums)``; see ``kernels.source``.
+        """``update(table, values, taken, ...)``, compiled, or ``measure(table, values, sums)``; see ``kernels.source``.
 
         None where Numba is missing, the rule is not traceable, or ``size`` weights are too few to import Numba for.
         """
@@ -94,8 +97,9 @@ class Update:
 
     def alone(self, arrays: tuple, hyper: dict[str, Any]) -> None:
         """One parameter whose arrays no loop on a CPU can take: in a GPU kernel, or as the rule is written."""
-        if self.trace is not None and not isinstance(arrays[0], np.ndarray) and gpu.takes(arrays):
-            gpu.run(self.trace, arrays, self.numbers(hyper))
+        if self.trace is not None and takes(*arrays):
+            values = array_module(arrays[0]).asarray(np.array([self.numbers(hyper)], arrays[0].dtype))
+            gpu.run(self.trace, [arrays], [0], values)
         else:
             self.as_written(arrays, hyper)
 
@@ -112,13 +116,14 @@ class Update:
 
 def update_for(rule: Callable, names: tuple[str, ...], hyper: dict[str, Any], elementwise: bool = True) -> Update:
     """The ``Update`` of a rule, its buffers and the values of its hyper-parameters that are no numbers; made once."""
-    fixed = tuple((name, None if type(value) in (int, float) else value) for name, value in hyper.items())
-    return _update_for(rule, names, fixed, elementwise)
+    fixed = tuple([float if type(value) in (int, float) else value for value in hyper.values()])
+    return _update_for(rule, names, tuple(hyper), fixed, elementwise)
 
 
 @functools.cache
-def _update_for(rule: Callable, names: tuple[str, ...], fixed: tuple, elementwise: bool) -> Update:
-    return Update(rule, names, {name: 1.0 if value is None else value for name, value in fixed}, elementwise)
+def _update_for(rule: Callable, names: tuple[str, ...], hyper: tuple[str, ...], fixed: tuple, elementwise: bool) -> Update:
+    values = [1.0 if value is float else value for value in fixed]
+    return Update(rule, names, dict(zip(hyper, values, strict=True)), elementwise)
 
 
 def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: dict[str, Any]) -> None:
@@ -135,7 +140,8 @@ def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: di
     if loop is None:
         made.in_place([flat], [numbers])
     else:
-        loop(np.array([[w.size, 0, *(a.ctypes.data for a in flat)]]), np.array([numbers], w.dtype), 0, 1)
+        table = np.array([[w.size, 0, *(a.ctypes.data for a in flat)]])
+        alone(loop, table, np.array([numbers], w.dtype))
 
 
 def alike(arrays: tuple) -> bool:
@@ -187,7 +193,9 @@ def _scratch(names: list[str], dtype: np.dtype) -> list[np.ndarray]:
     held = vars(_own).setdefault(dtype.char, {})
     for name in names:
         if name not in held:
-            held[name] = np.empty(2 * PIECE, bool if name[0] == "q" else dtype)
+            room = np.empty(2 * PIECE * dtype.itemsize + 64, np.uint8)
+            room = room[-room.ctypes.data % 64 :]  # where a cache line begins: 5% of a step
+            held[name] = room[: 2 * PIECE].view(bool) if name[0] == "q" else room[: 2 * PIECE * dtype.itemsize].view(dtype)
     return [held[name] for name in names]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import to_device
+from ..backend import is_array, to_device
 from ..tensor import Parameter, Tensor, make
 
 
@@ -151,7 +151,8 @@ class Layer:
         arrays: dict[str, Any] = {}
         for path in filter(given.__contains__, own):
             t, value = own[path], given[path]
-            array = value.data if isinstance(value, Tensor) else np.asarray(value)
+            value = value.data if isinstance(value, Tensor) else value
+            array = value if is_array(value) else np.asarray(value)
             if array.dtype.kind not in "fiub":
                 problems.append(f"{path!r} has dtype {array.dtype}, expected {t.dtype}")
             elif not fits(t.shape, array.shape):

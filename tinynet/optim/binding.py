@@ -9,25 +9,34 @@ table of their addresses, so that whatever a user binds, freezes or moves betwee
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import is_array
 from ..kernels.measure import SUMS, measure, trusted
-from ..kernels.threads import parallel
+from ..kernels.sharing import Sharing
 from ..kernels.update import Update, put_addresses, update_for
+from . import on_gpu
 from .explain import Gradient
 from .hyper import CLIP, DECAY, full_rule, keywords
 from .slots import Due, Slot
 
-# Elements of all arrays together from which a compiled loop is shared among threads, and in how many parts. Measured on two
-# cores: SGD on 1.8 million float32 weights 0.54 ms on one thread, 0.38 on two; Adam 1.06 and 0.67; but Adam on 235 thousand
-# 0.14 and 0.18. (Array code gains nothing: each of its many calls waits for the interpreter.)
-SHARED_FROM, PARTS = 2_000_000, 4
-
 Hyper = Callable[[dict[str, Any], int], dict[str, Any]]  # an optimizer's hyper-parameters, for a group and a step count
+
+
+class Last(NamedTuple):
+    """A step that was one call of a compiled loop: what the next may have in common with it."""
+
+    slots: list[Slot]
+    dtype: Any
+    own: dict[str, Any]  # the hyper-parameters as the optimizer gave them, and as the rule takes them
+    values: dict[str, Any]
+    update: Update
+    loop: Callable
+    rows: np.ndarray  # of numbers
+    changes: bool  # whether the numbers are others in every step
 
 
 class Binding:
@@ -52,15 +61,22 @@ class Binding:
         self.added = {DECAY: group["weight_decay"]} if decays else {}
         self.plain = rule  # without what every optimizer adds
         self._options = rule, bool(decays), group["maximize"]
+        self.steps: dict[str, int] = {}  # how many steps each parameter has made, by its name
         self.slots: list[Slot]
         self._table: np.ndarray | None
         self._table_of: list[Slot]
+        self._elements: int
+        self._sharing: Sharing
         if earlier is not None and earlier.buffers == self.buffers and earlier.seen["params"] is group["params"]:
-            self.slots, self._table, self._table_of = earlier.slots, earlier._table, earlier._table_of
+            self.slots = earlier.slots
+            self._table, self._table_of, self._elements = earlier._table, earlier._table_of, earlier._elements
         else:
             self.slots = [Slot(names[p], p) for p in group["params"]]
-            self._table, self._table_of = None, []  # of addresses, and the slots that are its rows
+            self._table, self._table_of, self._elements = None, [], 0  # of addresses; the slots that are its rows
+        self._sharing = Sharing() if earlier is None else earlier._sharing
         self._loops: dict[tuple[Update, Any], Callable] = {}
+        self._last: Last | None = None
+        self.on_gpu: dict[Any, tuple] = {}  # the numbers that were sent there, and where they are
 
     def still_holds(self, group: dict[str, Any]) -> bool:
         """Whether the group is as it was: nothing then has to be checked again."""
@@ -74,6 +90,7 @@ class Binding:
 
     def due(self, steps: dict[str, int], state: Callable[[str, Any, tuple[str, ...], dict], dict[str, Any]]) -> Due:
         """The parameters that a step concerns. Raises ``ValueError`` naming one whose arrays do not fit together."""
+        self.steps = steps
         slots: list[Slot] = []
         grads: list[Any] = []
         dtype: Any = None
@@ -109,17 +126,18 @@ class Binding:
         """The rule with what every optimizer adds; where ``factor`` is a number it asks for that, too."""
         return full_rule(*self._options, factor is not None)
 
-    def own_values(self, hyper: Hyper, step: int) -> dict[str, Any]:
-        """The hyper-parameters that the rule names, for a step count."""
-        values = {**hyper(self.group, step), "step": step}
-        if not values.keys() >= set(self.wanted):
-            raise TypeError(f"{self.owner}: rule names {min(set(self.wanted) - values.keys())!r}, defaults does not")
-        return {name: values[name] for name in self.wanted}
+    def own_values(self, own: dict[str, Any], step: int) -> dict[str, Any]:
+        """The hyper-parameters that the rule names; ``own``: what the optimizer gives for that step count."""
+        values = {**own, "step": step}
+        try:
+            return {name: values[name] for name in self.wanted}
+        except KeyError as error:
+            raise TypeError(f"{self.owner}: rule names {error}, defaults does not") from None
 
-    def values(self, hyper: Hyper, step: int, factor: float | None) -> dict[str, Any]:
+    def values(self, own: dict[str, Any], step: int, factor: float | None) -> dict[str, Any]:
         """The same with those of what every optimizer adds; ``factor`` is what gradients are multiplied by."""
-        clip = {} if factor is None else {CLIP: factor}
-        return {**self.own_values(hyper, step), **self.added, **clip}
+        clip = {} if factor is None else {CLIP: factor if isinstance(factor, float) else 1.0}  # on a GPU it is put in there
+        return {**self.own_values(own, step), **self.added, **clip}
 
     def gradient(self, factor: float | None) -> Gradient:
         """What becomes of a gradient before the rule sees it."""
@@ -127,29 +145,52 @@ class Binding:
 
     def prepare(self, due: Due, hyper: Hyper, factor: float | None) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
+        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
+        again = self._as_before(due, asked, factor)
+        if again is not None:
+            return [again]
         work: list[Callable[[], None]] = []
-        for update, part, at in self._parts(due, hyper, factor):
+        for update, part, at in self._parts(due, asked, factor):
             if part.dtype is None or update.trace is None:
-                jobs = zip(part.arrays(), [at[count] for count in part.counts], strict=True)
-                work += [functools.partial(update.alone, *job) for job in jobs]
+                work += on_gpu.prepare(self, update, part, at, hyper, factor)
                 continue
+            numbers = {count: update.numbers(values) for count, values in at.items()}
             loop = self._loops.get((update, part.dtype)) or update.loop(part.size(), part.dtype)
             if loop is None:
-                numbers = {count: update.numbers(values) for count, values in at.items()}
                 work.append(functools.partial(update.in_place, part.flat(), [numbers[count] for count in part.counts]))
-            else:
-                self._loops[update, part.dtype] = loop
-                work.append(self._run(loop, *self._table_for(update, part, at)))
+                continue
+            self._loops[update, part.dtype] = loop
+            rows = np.array([*numbers.values()], part.dtype)
+            work.append(functools.partial(self._run, loop, *self._table_for(part, list(at)), rows))
+            if len(at) == 1 and part is due:
+                ((count, own),) = asked.items()
+                changes = factor is not None or "step" in self.wanted
+                self._last = Last(due.slots, due.dtype, own, at[count], update, loop, rows, changes)
         return work
+
+    def _as_before(self, due: Due, asked: dict[int, dict], factor: float | None) -> Callable[[], None] | None:
+        """What ``prepare`` returns, in half the time, where nothing but the step count is other than in the last step."""
+        last = self._last
+        if last is None or len(asked) != 1 or due.slots != last.slots or due.dtype is not last.dtype:
+            return None
+        ((count, own),) = asked.items()
+        if own != last.own or (factor is None) is (CLIP in last.values):
+            return None
+        rows = last.rows
+        if last.changes:
+            rows = np.array([last.update.numbers({**last.values, "step": count, CLIP: factor})], due.dtype)
+        return functools.partial(self._run, last.loop, *self._table_for(due, [count]), rows)
 
     def measure(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[str, list[float]]]:
         """The sums of ``kernels.measure`` over the step that would be made, for each of these parameters by its name."""
         found: list[tuple[str, list[float]]] = []
-        for update, part, at in self._parts(due, hyper, factor):
+        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
+        for update, part, at in self._parts(due, asked, factor):
             loop = None if part.dtype is None else update.loop(part.size(), part.dtype, "measure")
             rows: list[list[float] | None] = [None] * len(part.slots)
             if loop is not None:
-                table, values, grads = self._table_for(update, part, at)
+                table, grads = self._table_for(part, list(at))
+                values = np.array([update.numbers(values) for values in at.values()], part.dtype)
                 sums = np.empty((len(table), len(SUMS) + len(self.buffers)))
                 loop(table, values, sums)
                 grads.clear()
@@ -158,39 +199,31 @@ class Binding:
                 found.append((slot.name, row or measure(update.rule, self.elementwise, arrays, at[count])))
         return found
 
-    def _parts(self, due: Due, hyper: Hyper, factor: float | None) -> Iterator[tuple[Update, Due, dict]]:
+    def _parts(self, due: Due, asked: dict[int, dict], factor: float | None) -> list[tuple[Update, Due, dict]]:
         """The parameters by what can be done at once: the update, which of them, the hyper-parameters by count."""
         rule = self.rule(factor)
-        at = {count: self.values(hyper, count, factor) for count in dict.fromkeys(due.counts)}
+        at = {count: self.values(own, count, factor) for count, own in asked.items()}
         updates = {count: update_for(rule, self.buffers, values, self.elementwise) for count, values in at.items()}
+        if len(at) == 1 and due.dtype is not None:  # by far the most frequent case
+            return [(updates[due.counts[0]], due, at)]
+        found = []
         for update in dict.fromkeys(updates.values()):  # the rule may be another one at another count, as RAdam's is
-            same = due
-            if len(updates) > 1:
-                same = due.some([k for k, count in enumerate(due.counts) if updates[count] is update], due.dtype)
-            for part in same.parts():
-                yield update, part, at
+            same = due.some([k for k, count in enumerate(due.counts) if updates[count] is update], due.dtype)
+            found += [(update, part, at) for part in same.parts()]
+        return found
 
-    def _table_for(self, update: Update, due: Due, at: dict[int, dict]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """A compiled loop's table and values, and the gradients, which have to live until it has run."""
+    def _table_for(self, due: Due, counts: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """A compiled loop's table, and the gradients, which have to live until it has run; a row of numbers a count."""
         if self._table is None or due.slots != self._table_of:
             self._table, self._table_of = np.array([slot.row for slot in due.slots]), due.slots
+            self._elements = due.size() * (self._table.shape[1] - 2)
         table, grads = self._table, due.flat_grads()
+        if len(counts) > 1:
+            table, order = table.copy(), {count: k for k, count in enumerate(counts)}
+            table[:, 1] = [order[count] for count in due.counts]
         put_addresses(table, grads)
-        order = {count: k for k, count in enumerate(at)}
-        table[:, 1] = [order[count] for count in due.counts] if len(order) > 1 else 0
-        return table, np.array([update.numbers(values) for values in at.values()], due.dtype), grads
+        return table, grads
 
-    def _run(self, loop: Callable, table: np.ndarray, values: np.ndarray, grads: list[np.ndarray]) -> Callable[[], None]:
-        def part(start: int, stop: int) -> None:
-            for k in range(start, stop):
-                loop(table, values, k, PARTS)
-
-        def run() -> None:
-            elements = int(table[:, 0].sum()) * (table.shape[1] - 2)
-            if elements < SHARED_FROM:
-                loop(table, values, 0, 1)
-            else:
-                parallel(part, PARTS, 1)
-            grads.clear()
-
-        return run
+    def _run(self, loop: Callable, table: np.ndarray, grads: list[np.ndarray], numbers: np.ndarray) -> None:
+        self._sharing.run(loop, table, numbers, self._elements)
+        grads.clear()

@@ -91,6 +91,7 @@ class Inspection:
         if len(index) != param.ndim or not all(isinstance(i, (int, np.integer)) for i in index):
             raise IndexError(f"explain: index is {index}, expected {param.ndim} integers, for shape {param.shape}")
         step, factor = self._steps.get(name, 0) + 1, self._due()[2]
+        factor = None if factor is None else float(factor)
         state = self._state(name, param, binding.buffers, binding.group)
         arrays = {"w": param.data, "grad": param.grad.data, **{b: state[b] for b in binding.buffers}}
         place: Any = index
@@ -98,7 +99,8 @@ class Inspection:
             arrays, place = {key: np.reshape(to_device(a[index], "cpu"), 1) for key, a in arrays.items()}, 0
         title = f"{type(self).__name__}, step {step} of {name}" + (f"[{', '.join(map(str, index))}]" if index else "")
         arrays = {key: to_device(a, "cpu") for key, a in arrays.items()}
-        return explain(title, binding.plain, binding.gradient(factor), arrays, place, binding.own_values(self.hyper, step))
+        hyper = binding.own_values(self.hyper(binding.group, step), step)
+        return explain(title, binding.plain, binding.gradient(factor), arrays, place, hyper)
 
     def telemetry(self) -> dict[str, Telemetry]:
         """The step that ``step()`` would make now in a few numbers for each parameter, by its name; none is made.
@@ -118,6 +120,7 @@ class Inspection:
         if self.needs_closure:
             raise TypeError(f"{type(self).__name__}: telemetry is for rules that update each weight from its gradient")
         due, _, factor = self._due()
+        factor = None if factor is None else float(factor)
         found = {}
         for binding, one in due:
             for name, sums in binding.measure(one, self.hyper, factor):

@@ -7,14 +7,15 @@ for yours.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..backend import array_module, device_of, to_device
-from ..kernels import square_sums
+from ..backend import array_module, device_of, recorded, to_device
+from ..kernels import joint_norm
 from .binding import Binding
 from .clip import check_finite, clip_factor
 from .groups import as_groups, fitting, named_params, without_params
@@ -39,7 +40,8 @@ class Optimizer(Inspection):
     ``clip_norm`` scales the gradients of all groups together, so that their joint norm is at most that: as
     ``clip_grad_norm`` before the step, but on the way through the update, and the gradients stay as they are.
     ``grad_norm`` is the norm in the last step, before clipping; ``clip_norm=math.inf`` only measures it.
-    ``check_finite=True`` raises where a gradient has a NaN or an infinite element, and nothing is changed then.
+    ``check_finite=True`` raises where a gradient has a NaN or an infinite element, and nothing is changed then (on a GPU
+    it is read in every step, which waits for it; all else in a step does not).
 
     Parameters without a gradient, or frozen, are left alone in a step, and their step count stands still.
     State is kept and saved by name: that of the Layer, or of the pairs; a bare list of Parameters gets their numbers.
@@ -99,7 +101,7 @@ class Optimizer(Inspection):
         self.param_groups: list[dict[str, Any]] = []
         self._bindings: list[Binding] = []  # of the groups, as their last step found them
         self.clip_norm, self.check_finite = clip_norm, check_finite
-        self.grad_norm: float | None = None
+        self._grad_norm: Any = None  # a number, or an array on a GPU that has not been read
         self.check_hyper(base)
         for group in as_groups(params):
             self.add_param_group({**base, **group})
@@ -166,12 +168,43 @@ class Optimizer(Inspection):
         hyper-parameter that is out of range; nothing is changed then.
         """
         due, norm, factor = self._due()
+        if recorded.now is not None:
+            recorded.now.before.append(functools.partial(self._check_replay, due))
         work = [binding.prepare(one, self.hyper, factor) for binding, one in due]
         for run in itertools.chain(*work):
             run()
+        self._grad_norm = norm
+        if recorded.now is None:
+            for _, one in due:
+                for slot, count in zip(one.slots, one.counts, strict=True):
+                    self._steps[slot.name] = count
+        else:
+            recorded.now.before.append(functools.partial(self._replayed, due))
+
+    def _check_replay(self, due: list[tuple[Binding, Due]]) -> None:
+        """RuntimeError where a captured step would not do what a step does now: its arrays are others than they were."""
+        for k in range(len(self.param_groups)):
+            self._binding(k)
+        for slot in itertools.chain(*[one.slots for _, one in due]):
+            held = self._buffers.get(slot.name, {})
+            if slot.p.data is not slot.data or any(a is not b for a, b in zip(held.values(), slot.buffers, strict=True)):
+                raise RuntimeError(
+                    f"{type(self).__name__}: parameter {slot.name!r} or its state are other arrays than when the step was "
+                    "captured (a load, a move to another device); capture it anew"
+                )
+
+    def _replayed(self, due: list[tuple[Binding, Due]]) -> None:
+        """Count a step that a GPU is about to replay; the numbers for it have been handed over before."""
         for _, one in due:
-            self._steps.update(one.named_counts())
-        self.grad_norm = norm
+            self._steps.update({slot.name: self._steps.get(slot.name, 0) + 1 for slot in one.slots})
+
+    @property
+    def grad_norm(self) -> float | None:
+        """The joint norm of the gradients in the last step, before clipping; None where nothing asks for it.
+
+        On a GPU it is only computed in the step, and read here.
+        """
+        return None if self._grad_norm is None else float(self._grad_norm)
 
     def _due(self) -> tuple[list[tuple[Binding, Due]], float | None, float | None]:
         """What a step concerns in every group, checked; the joint norm of the gradients, and what they are multiplied by.
@@ -183,8 +216,8 @@ class Optimizer(Inspection):
         if self._clip_norm is None and not self.check_finite:
             return due, None, None
         grads = [pair for _, one in due for pair in one.named_grads()]
-        norm = math.sqrt(sum(square_sums([grad for _, grad in grads])))
-        if self.check_finite and not math.isfinite(norm):
+        norm = joint_norm([grad for _, grad in grads])
+        if self.check_finite and not math.isfinite(float(norm)):
             check_finite(type(self).__name__, grads)
         return due, norm, None if self._clip_norm is None else clip_factor(norm, self._clip_norm)
 

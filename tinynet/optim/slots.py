@@ -67,10 +67,6 @@ class Due(NamedTuple):
         """Names and gradients."""
         return [(slot.name, grad) for slot, grad in zip(self.slots, self.grads, strict=True)]
 
-    def named_counts(self) -> list[tuple[str, int]]:
-        """Names and counts."""
-        return [(slot.name, count) for slot, count in zip(self.slots, self.counts, strict=True)]
-
     def size(self) -> int:
         """How many weights they have together."""
         return sum([slot.data.size for slot in self.slots])
