@@ -9,6 +9,8 @@ from sampling import backward_twice, floats_of, frozen, is_float, put, words, x
 
 import tinynet as tn
 import tinynet.functions as F
+from tinynet.functions.loss_classes import _mean_cross_entropy
+from tinynet.functions.random import _dropout
 from tinynet.op import OPS
 from tinynet.tensor import Tensor
 from tinynet.testing import gradcheck
@@ -21,7 +23,11 @@ NONDIFFERENTIABLE = set(
     )
 )
 # Ops that no call on one device runs, and the test that runs them.
-ELSEWHERE = {"tinynet.functions.methods._move": "test_moving_to_a_device_is_differentiable"}
+ELSEWHERE = {
+    "tinynet.functions.methods._move": "test_moving_to_a_device_is_differentiable",
+    "tinynet.functions.random._dropout": "test_dropout_by_a_key_is_linear",
+    "tinynet.functions.loss_classes._mean_cross_entropy": "test_mean_cross_entropy_without_those_ignored",
+}
 REGISTRY = sorted(name for name in OPS if name.startswith("tinynet."))
 
 
@@ -130,3 +136,14 @@ def value_and_gradients(sample, arrays):
         np.testing.assert_array_equal(a.numpy(), b)
     results = y if isinstance(y, (list, tuple)) else [y]
     return [t.numpy() for t in (*results, *(g for g in gradients if g is not None))]
+
+
+def test_dropout_by_a_key_is_linear():
+    """What runs on a GPU; its array code runs anywhere."""
+    key = tn.tensor([12345]).data
+    assert gradcheck(lambda a: _dropout(a, key, p=0.4), x(3, 5), order=2)
+
+
+def test_mean_cross_entropy_without_those_ignored():
+    ids, kept = tn.tensor([0, -1, 2]).data, tn.tensor(2).data
+    assert gradcheck(lambda a: _mean_cross_entropy(a, ids, kept), x(3, 4), order=2)

@@ -16,7 +16,7 @@ import tinynet.kernels.gpu
 from tinynet import backend, optim
 from tinynet import functions as F
 from tinynet.kernels import checks, update
-from tinynet.kernels.gpu import launch
+from tinynet.kernels.gpu import launch, philox
 from tinynet.kernels.gpu.update import update_source
 from tinynet.kernels.trace import trace
 
@@ -177,6 +177,57 @@ def test_clipping_reads_no_norm(gpu):
     params[0].grad = np.full((2, 2), np.inf)  # not finite: left alone
     optim.clip_grad_norm(params, 1.0)
     np.testing.assert_allclose(params[1].grad.numpy(), grads[1] / (np.sqrt(536) + 1e-6))
+
+
+# ------------------------------------------------------------------------------------------------- dropout, embedding
+
+
+def test_philox_is_philox(gpu):
+    """The first block of key 0, as Random123's file of known answers has it."""
+    found = philox.words(np.zeros(4), np.zeros(1, np.int64))
+    assert [f"{int(w):08x}" for w in found] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
+    ones = np.full(1, -1, np.int64)  # a key of ones alone; the counter cannot be that
+    assert len(np.unique(philox.words(np.zeros(1000), ones))) == 1000
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "p"), [((7, 33), 0.3), ((2, 3), 1.0), ((0,), 0.5), ((), 0.5)])
+def test_dropout(gpu, dtype, shape, p):
+    def run():
+        tn.manual_seed(3)
+        x = randn(*shape, dtype=dtype)
+        y = F.dropout(x, p)
+        return y, *tn.grad((y * y).sum(), x)
+
+    found, wanted = both(gpu, run) if shape != (0,) else (run(), run())
+    close(found, wanted, dtype)
+    if shape == (7, 33):
+        x = randn(*shape, dtype=dtype).numpy()
+        kept = found[0].numpy() != 0
+        assert 0.6 < kept.mean() < 0.8
+        np.testing.assert_allclose(found[0].numpy()[kept], x[kept] / 0.7, rtol=1e-6)
+        np.testing.assert_allclose(found[1].numpy(), np.where(kept, 2 * x / 0.49, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_an_embedding(gpu, dtype, in_order, monkeypatch):
+    def run():
+        table, x = randn(5, 3, dtype=dtype), randn(4, 6, dtype=dtype)
+        y = F.embedding(tn.tensor([[0, 4, 4], [4, 2, 0]]), table, padding_idx=2)
+        z = x[tn.tensor([1, -1, 1]), tn.tensor([2, 5, 2])]
+        return *tn.grad((y * y).sum(), table), *tn.grad((z * z).sum(), x), *tn.grad((x[tn.tensor([3, 3])] ** 2).sum(), x)
+
+    tn.set_deterministic(in_order)
+    try:
+        assert tn.is_deterministic() is in_order
+        found, wanted = both(gpu, run)
+    finally:
+        tn.set_deterministic(False)
+    names = {name for _, name in cuda_on_c.RawKernel.started}
+    assert ("add_in_order" in names) is in_order
+    assert ("add_at_once" in names) is not in_order
+    close(found, wanted, dtype)
 
 
 # ------------------------------------------------------------------------------------------------------- the compiler

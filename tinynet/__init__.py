@@ -6,7 +6,16 @@
 
 from . import compare, cuda, data, datasets, functions, layers, metrics, optim
 from .autograd import enable_grad, grad, no_grad
-from .backend import DeviceError, device, get_matmul_precision, manual_seed, set_default_device, set_matmul_precision
+from .backend import (
+    DeviceError,
+    device,
+    get_matmul_precision,
+    is_deterministic,
+    manual_seed,
+    set_default_device,
+    set_deterministic,
+    set_matmul_precision,
+)
 from .capture import capture
 from .checkpoint import load, save
 from .creation import arange, full, ones, rand, randn, zeros

@@ -221,16 +221,17 @@ class _Recorded(threading.local):
 recorded = _Recorded()
 
 
-def from_host(draw: Callable[[], np.ndarray], shape: tuple[int, ...], like: Any) -> Any:
-    """Numbers from the CPU in an array of ``shape`` where the GPU array ``like`` lives, of its dtype.
+def from_host(draw: Callable[[], np.ndarray], shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Numbers from the CPU in an array of ``shape`` and ``dtype`` where the GPU array ``like`` lives.
 
     In a captured step they are drawn anew for every replay; whatever else came from the CPU would stay what it was.
     """
     xp, recording = array_module(like), recorded.now
-    if recording is None:
-        return xp.asarray(draw().astype(like.dtype, copy=False))
-    held = xp.empty(shape, like.dtype)
-    recording.before.append(lambda: held.set(draw().astype(like.dtype, copy=False), xp.cuda.get_current_stream()))
+    with like.device:
+        if recording is None:
+            return xp.asarray(draw().astype(dtype, copy=False))
+        held = xp.empty(shape, dtype)
+    recording.before.append(lambda: held.set(draw().astype(dtype, copy=False), xp.cuda.get_current_stream()))
     return held
 
 
@@ -256,6 +257,28 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinynet"
 
 
+# ----------------------------------------------------------------------------------------------------- determinism
+
+_deterministic = False
+
+
+def set_deterministic(enabled: bool = True) -> None:
+    """On a GPU, add in an order that is always the same, so that equal runs give equal bits; for the whole process.
+
+    On a CPU that is so anyway (for one number of threads). On a GPU it concerns gradients that are added where several
+    come together: of an embedding and of ``x[indices]``, which are sorted first and then take up to a few times as long. All
+    other kernels here add in a fixed order, and cuBLAS gives equal bits for equal calls on one GPU and one stream (NVIDIA's
+    documentation of cuBLAS, "Results reproducibility"). Random numbers follow from ``manual_seed`` in either case.
+    """
+    global _deterministic
+    _deterministic = bool(enabled)
+
+
+def is_deterministic() -> bool:
+    """What ``set_deterministic`` has set."""
+    return _deterministic
+
+
 # ---------------------------------------------------------------------------------------------------------- random
 
 _streams: dict[str, np.random.Generator] = {}
@@ -267,7 +290,8 @@ def manual_seed(seed: int) -> None:
 
     Each use of randomness (``"init"``, ``"dropout"``, ``"shuffle"``, ``"augment"``, ``"sample"``) draws from a stream of its
     own, so that adding a dropout layer does not change how the next layer is initialised. All streams are drawn on the CPU,
-    so that a seed means the same numbers on every device.
+    so that a seed means the same numbers on every device; but for dropout, which on a GPU draws only a key for each mask
+    on the CPU, and the mask by a generator of its own there: equal in every run, and another one than a CPU's.
     """
     global _seed
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:

@@ -13,13 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import array_module, is_array
+from ..backend import array_module, is_array, is_deterministic
 from .compiled import loops_of
+from .gpu import scatter as on_gpu
+from .gpu.launch import takes
 
 
 def add_at(total: Any, index: Any, g: Any) -> None:
     """``total[index] += g`` in place, where an element that is picked twice gets both."""
     xp = array_module(total)
+    if xp is not np:
+        _add_on_gpu(xp, total, index, g)
+        return
     rows = is_array(index) and index.dtype.kind in "iu" and total.ndim > 1
     if not rows or not total.flags.c_contiguous or g.shape != (*index.shape, *total.shape[1:]) or g.size == 0:
         xp.add.at(total, index, g)
@@ -32,6 +37,20 @@ def add_at(total: Any, index: Any, g: Any) -> None:
         return
     positions = index[:, None] * total.shape[1] + xp.arange(total.shape[1])
     xp.add.at(total.reshape(-1), positions.reshape(-1), g.reshape(-1))
+
+
+def _add_on_gpu(xp: Any, total: Any, index: Any, g: Any) -> None:
+    rows = is_array(index) and index.dtype.kind in "iu" and total.ndim > 0 and g.shape == (*index.shape, *total.shape[1:])
+    if not takes(total) or g.size == 0 or not (rows or is_deterministic()):
+        xp.add.at(total, index, g)  # in array code of one element after the other, too
+        return
+    if rows:
+        places, whole = index.reshape(-1).astype(np.int64) % len(total), total.reshape(len(total), -1)
+    else:
+        places, whole = xp.arange(total.size).reshape(total.shape)[index], total.reshape(-1, 1)
+        g = xp.broadcast_to(g, places.shape)
+    g = xp.ascontiguousarray(g, dtype=total.dtype).reshape(-1, whole.shape[1])
+    on_gpu.add_rows(whole, places.reshape(-1), g, is_deterministic())
 
 
 def _add_rows(total, index, g):

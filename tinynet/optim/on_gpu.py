@@ -62,10 +62,9 @@ def _values(binding: Any, update: Update, names: dict, at: dict, hyper: Callable
     before, values = binding.on_gpu.get(kept, (None, None))
     if recorded.now is not None:
         draw = functools.partial(_replayed, binding, update, list(names.values()), hyper, factor)
-        values = from_host(draw, (len(found), len(numbers)), like)
+        values = from_host(draw, (len(found), len(numbers)), like.dtype, like)
     elif before != found:
-        with like.device:
-            values = from_host(lambda: np.array(found, like.dtype), (), like)
+        values = from_host(lambda: np.array(found), (), like.dtype, like)
         binding.on_gpu[kept] = found, values
     if CLIP in numbers and factor is not None and not isinstance(factor, float):
         values[:, numbers.index(CLIP)] = factor
