@@ -62,6 +62,7 @@ def happenings(params, optimizer, rng):
         "one number as a gradient": lambda: setattr(p, "grad", np.broadcast_to(np.float32(0.5), p.shape)),
         "its own weights as a gradient": lambda: setattr(p, "grad", p.data),
         "rate": lambda: setattr(optimizer, "lr", optimizer.lr * 0.9),
+        "clip": lambda: setattr(optimizer, "clip_norm", 20.0 if optimizer.clip_norm is None else None),
         "decay": lambda: optimizer.param_groups[0].update(weight_decay=0.1),
         "state": lambda: [b.__setitem__(..., b * 0.5) for b in optimizer.state(p).values()],
         "state bound": lambda: [optimizer.state(p).__setitem__(n, b * 0.5) for n, b in optimizer.state(p).items()],
@@ -101,6 +102,36 @@ def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monke
 
 
 @NUMBA
+@pytest.mark.cpu  # Numba's loops
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RAdam"])
+def test_the_same_bits_when_one_thing_changes_after_steps_that_were_alike(name, monkeypatch):
+    results = []
+    for numba in "01":
+        monkeypatch.setenv("TINYNET_NUMBA", numba)
+        params = parameters()
+        optimizer = getattr(optim, name)(params, lr=0.01)
+        changes = [
+            lambda p, o: setattr(o, "clip_norm", 20.0),
+            lambda p, o: setattr(o, "clip_norm", None),
+            lambda p, o: setattr(o, "lr", 0.02),
+            lambda p, o: o.param_groups[0].update(weight_decay=0.1),
+            lambda p, o: setattr(p[0], "data", p[0].data * 0.5),
+            lambda p, o: [b.__setitem__(..., b * 0.5) for b in o.state(p[0]).values()],
+            lambda p, o: setattr(p[0], "data", p[0].data.copy(order="F")),
+            lambda p, o: [setattr(q, "data", q.data.astype(np.float64, order="C")) for q in p],
+            lambda p, o: setattr(p[1], "requires_grad", False),
+            lambda p, o: setattr(p[1], "requires_grad", True),
+        ]
+        for k, change in enumerate([*changes, lambda p, o: None]):
+            for step in range(3):
+                give_gradients(params, 10 * k + step)
+                optimizer.step()
+            change(params, optimizer)
+        results.append(params)
+    assert_same(*results)
+
+
+@NUMBA
 @pytest.mark.cpu  # threads on a CPU
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
@@ -118,6 +149,7 @@ def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
     assert_same(*results)
 
 
+@pytest.mark.cpu  # threads on a CPU
 @pytest.mark.parametrize("faster", [True, False])
 def test_a_loop_is_shared_among_threads_where_a_trial_shows_that_to_be_faster(faster, monkeypatch):
     monkeypatch.setenv("TINYNET_THREADS", "2")

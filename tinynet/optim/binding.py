@@ -29,7 +29,6 @@ Hyper = Callable[[dict[str, Any], int], dict[str, Any]]  # an optimizer's hyper-
 class Last(NamedTuple):
     """A step that was one call of a compiled loop: what the next may have in common with it."""
 
-    slots: list[Slot]
     dtype: Any
     own: dict[str, Any]  # the hyper-parameters as the optimizer gave them, and as the rule takes them
     values: dict[str, Any]
@@ -165,13 +164,13 @@ class Binding:
             if len(at) == 1 and part is due:
                 ((count, own),) = asked.items()
                 changes = factor is not None or "step" in self.wanted
-                self._last = Last(due.slots, due.dtype, own, at[count], update, loop, rows, changes)
+                self._last = Last(due.dtype, own, at[count], update, loop, rows, changes)
         return work
 
     def _as_before(self, due: Due, asked: dict[int, dict], factor: float | None) -> Callable[[], None] | None:
         """What ``prepare`` returns, in half the time, where nothing but the step count is other than in the last step."""
         last = self._last
-        if last is None or len(asked) != 1 or due.slots != last.slots or due.dtype is not last.dtype:
+        if last is None or len(asked) != 1 or due.dtype is not last.dtype:
             return None
         ((count, own),) = asked.items()
         if own != last.own or (factor is None) is (CLIP in last.values):
