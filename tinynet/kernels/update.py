@@ -91,9 +91,13 @@ class Update:
         length = PIECE * 6 // (len(parameters[0]) + len(temporaries))  # Adam has 4 arrays and 2 temporaries
         scalars = {one: [np.array(x, dtype) for x in one] for one in dict.fromkeys(numbers)}
         for arrays, one in zip(parameters, numbers, strict=True):
-            for part in pieces(arrays[0].size, length):
-                rest = [a[: part.stop - part.start] for a in temporaries]
-                self._in_place(*[a[part] for a in arrays], *scalars[one], *rest)
+            size = arrays[0].size
+            if size > length:
+                for part in pieces(size, length):
+                    rest = [a[: part.stop - part.start] for a in temporaries]
+                    self._in_place(*[a[part] for a in arrays], *scalars[one], *rest)
+            else:
+                self._in_place(*arrays, *scalars[one], *[a[:size] for a in temporaries])
 
     def alone(self, arrays: tuple, hyper: dict[str, Any]) -> None:
         """One parameter whose arrays no loop on a CPU can take: in a GPU kernel, or as the rule is written."""

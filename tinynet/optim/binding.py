@@ -27,14 +27,14 @@ Hyper = Callable[[dict[str, Any], int], dict[str, Any]]  # an optimizer's hyper-
 
 
 class Last(NamedTuple):
-    """A step that was one call of a compiled loop: what the next may have in common with it."""
+    """A step that was made at once: what the next may have in common with it."""
 
     dtype: Any
     own: dict[str, Any]  # the hyper-parameters as the optimizer gave them, and as the rule takes them
     values: dict[str, Any]
     update: Update
-    loop: Callable
-    rows: np.ndarray  # of numbers
+    loop: Callable | None
+    numbers: tuple
     changes: bool  # whether the numbers are others in every step
 
 
@@ -157,14 +157,14 @@ class Binding:
             loop = self._loops.get((update, part.dtype)) or update.loop(part.size(), part.dtype)
             if loop is None:
                 work.append(functools.partial(update.in_place, part.flat(), [numbers[count] for count in part.counts]))
-                continue
-            self._loops[update, part.dtype] = loop
-            rows = np.array([*numbers.values()], part.dtype)
-            work.append(functools.partial(self._run, loop, *self._table_for(part, list(at)), rows))
+            else:
+                self._loops[update, part.dtype] = loop
+                rows = np.array([*numbers.values()], part.dtype)
+                work.append(functools.partial(self._run, loop, *self._table_for(part, list(at)), rows))
             if len(at) == 1 and part is due:
                 ((count, own),) = asked.items()
                 changes = factor is not None or "step" in self.wanted
-                self._last = Last(due.dtype, own, at[count], update, loop, rows, changes)
+                self._last = Last(due.dtype, own, at[count], update, loop, numbers[count], changes)
         return work
 
     def _as_before(self, due: Due, asked: dict[int, dict], factor: float | None) -> Callable[[], None] | None:
@@ -175,10 +175,12 @@ class Binding:
         ((count, own),) = asked.items()
         if own != last.own or (factor is None) is (CLIP in last.values):
             return None
-        rows = last.rows
+        numbers = last.numbers
         if last.changes:
-            rows = np.array([last.update.numbers({**last.values, "step": count, CLIP: factor})], due.dtype)
-        return functools.partial(self._run, last.loop, *self._table_for(due, [count]), rows)
+            numbers = last.update.numbers({**last.values, "step": count, CLIP: factor})
+        if last.loop is None:
+            return functools.partial(last.update.in_place, due.flat(), [numbers] * len(due.slots))
+        return functools.partial(self._run, last.loop, *self._table_for(due, [count]), np.array([numbers], due.dtype))
 
     def measure(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[str, list[float]]]:
         """The sums of ``kernels.measure`` over the step that would be made, for each of these parameters by its name."""
