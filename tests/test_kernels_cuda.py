@@ -9,6 +9,8 @@ import numpy as np
 import nvrtc
 import pytest
 import strict_cupy
+from samples import SAMPLES
+from sampling import backward_twice
 from update_rules import MOVING, RULES, arrays_for, buffers_of, every_operation
 
 import tinynet as tn
@@ -228,6 +230,34 @@ def test_gradients_of_an_embedding(gpu, dtype, in_order, monkeypatch):
     assert ("add_in_order" in names) is in_order
     assert ("add_at_once" in names) is not in_order
     close(found, wanted, dtype)
+
+
+# ------------------------------------------------------------------------------------- functions, by all their samples
+
+FAMILIES = {
+    "columns_of": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d unfold fold",
+    "slide": "max_pool1d max_pool2d avg_pool1d avg_pool2d",
+    "losses": "cross_entropy",
+    "add_at_once": "embedding take",
+}
+CASES = [(name, kernel) for kernel, names in FAMILIES.items() for name in names.split()]
+
+
+@pytest.mark.parametrize(("name", "kernel"), CASES)
+def test_samples_are_what_they_are_on_a_cpu(name, kernel, gpu):
+    """Values, gradients and second gradients, in float64; where one has no kernel, its array code runs on the stand-in."""
+    names = set()
+    for sample in SAMPLES[name]:
+        cuda_on_c.RawKernel.started.clear()
+        found = backward_twice(sample)
+        names |= {started for _, started in cuda_on_c.RawKernel.started}
+        with tn.device("cpu"):
+            wanted = backward_twice(sample)
+        for ours, theirs in zip(found, wanted, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                assert (a.device, a.dtype, a.shape) == ("cuda", b.dtype, b.shape)
+                np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-11, atol=1e-11, err_msg=str(sample))
+    assert kernel in names, f"only {names} ran"
 
 
 # ------------------------------------------------------------------------------------------------------- the compiler

@@ -29,6 +29,9 @@ import numpy as np
 
 from ..backend import array_module
 from .compiled import enabled
+from .gpu import conv as on_gpu
+from .gpu.launch import takes
+from .gpu.windows import AXES
 from .memory import buffer, empty
 from .patches import Geometry, add_back, columns_of, down, lines_of, shared_columns_of
 from .threads import parallel
@@ -47,6 +50,8 @@ SUMS = 2**22  # elements: the sums of the weight's gradient that the parts keep,
 def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """x ``(N, C, *size)``, w ``(O, C / groups, *kernel)``, bias ``(O,)`` or None: ``(N, O, *out)``."""
     (x, w, bias), dtype = _of_one_dtype(x, w, bias)
+    if takes(x, w) and len(at.out) <= AXES:
+        return on_gpu.conv(x, w, bias, at).astype(dtype, copy=False)
     xp, piece = array_module(x), _piece(x, len(w), at, COPY_RUN)
     y = empty((len(x), len(w), *at.out), x)
     matrices = _matrices(w, at, piece)
@@ -72,6 +77,8 @@ def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
 def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
     """The gradient for the w of ``conv``, from x and the output's gradient g."""
     (x, g), dtype = _of_one_dtype(x, g)
+    if takes(x) and len(at.out) <= AXES:
+        return on_gpu.conv_weight(x, g, at).astype(dtype, copy=False)
     xp, piece = array_module(x), _piece(x, g.shape[1], at, COPY_RUN)
     channels, outputs = x.shape[1] // at.groups, g.shape[1] // at.groups
     # (columns, outputs) of each group: 12.0 ms for the products of the first line above, 14.8 as (outputs, columns).
@@ -109,6 +116,8 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
     With a bias, which a gradient has not, it is the transposed convolution.
     """
     (g, w, bias), dtype = _of_one_dtype(g, w, bias)
+    if takes(w) and len(at.out) <= AXES:
+        return on_gpu.conv_input(g, w, bias, at).astype(dtype, copy=False)
     xp = array_module(g)
     x = empty((len(g), w.shape[1] * at.groups, *at.size), g)
     piece = _piece(x, len(w), at, ADD_RUN)

@@ -22,6 +22,9 @@ import numpy as np
 
 from ..backend import array_module
 from .compiled import loops_of
+from .gpu import conv as on_gpu
+from .gpu.launch import takes
+from .gpu.windows import AXES
 from .memory import buffer
 
 LOOPS_FROM = 8192  # elements of columns: for fewer, NumPy takes no longer than it takes to call a compiled loop
@@ -239,6 +242,8 @@ def _add_back(columns, images, lines, top, step, step_across, dilation, dilation
 
 def unfold(x: Any, at: Geometry) -> Any:
     """All patches as columns, ``(N, C * kernel, out)``."""
+    if takes(x) and len(at.out) <= AXES:
+        return on_gpu.unfold(x, at)
     xp = array_module(x)
     image = xp.zeros((*x.shape[:2], *at.padded, 1), x.dtype)
     image[at.inner] = x[..., None]
@@ -247,6 +252,8 @@ def unfold(x: Any, at: Geometry) -> Any:
 
 def fold(columns: Any, at: Geometry) -> Any:
     """Columns added back to where the patches lie: ``(N, C, *size)``."""
+    if takes(columns) and len(at.out) <= AXES:
+        return on_gpu.fold(columns, at)
     xp = array_module(columns)
     image = xp.zeros((len(columns), columns.shape[1] // math.prod(at.kernel), *at.padded, 1), columns.dtype)
     add_back(columns, image, at, 0, at.out[0])

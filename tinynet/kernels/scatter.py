@@ -22,6 +22,8 @@ from .gpu.launch import takes
 def add_at(total: Any, index: Any, g: Any) -> None:
     """``total[index] += g`` in place, where an element that is picked twice gets both."""
     xp = array_module(total)
+    if type(index) is tuple and len(index) == 1:
+        index = index[0]
     if xp is not np:
         _add_on_gpu(xp, total, index, g)
         return
