@@ -74,7 +74,7 @@ def test_every_way_of_going_about_it_gives_the_same(case, room, numba, run, monk
     monkeypatch.setattr(kernel, "ADD_RUN", run)
     if room == 2**20 and run and case[0] > 1:
         fits = len(at.out) > 1 and at.groups == at.dilation[0] == 1
-        assert kernel._piece(arrays[0], case[2], at, run).together == fits
+        assert kernel.piece_of(arrays[0], case[2], at, run).together == fits
     for a, b in zip(everything(at, *arrays), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 

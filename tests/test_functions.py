@@ -9,8 +9,10 @@ from sampling import backward_twice, floats_of, frozen, is_float, put, words, x
 
 import tinynet as tn
 import tinynet.functions as F
+from tinynet.functions.conv import conv2d_relu
 from tinynet.functions.loss_classes import _mean_cross_entropy
 from tinynet.functions.random import _dropout
+from tinynet.kernels import compiled, conv_relu
 from tinynet.op import OPS
 from tinynet.tensor import Tensor
 from tinynet.testing import gradcheck
@@ -25,6 +27,7 @@ NONDIFFERENTIABLE = set(
 # Ops that no call on one device runs, and the test that runs them.
 ELSEWHERE = {
     "tinynet.functions.methods._move": "test_moving_to_a_device_is_differentiable",
+    "tinynet.functions.conv._conv_relu": "test_the_gradient_of_convolution_relu_and_pooling_can_be_differentiated",
     "tinynet.functions.random._dropout": "test_dropout_by_a_key_is_linear",
     "tinynet.functions.loss_classes._mean_cross_entropy": "test_mean_cross_entropy_without_those_ignored",
 }
@@ -147,3 +150,21 @@ def test_dropout_by_a_key_is_linear():
 def test_mean_cross_entropy_without_those_ignored():
     ids, kept = tn.tensor([0, -1, 2]).data, tn.tensor(2).data
     assert gradcheck(lambda a: _mean_cross_entropy(a, ids, kept), x(3, 4), order=2)
+
+
+@pytest.mark.cpu
+@pytest.mark.skipif(not compiled.enabled(), reason="it is one op only with Numba")
+@pytest.mark.parametrize("pool", [False, True], ids=["relu", "pool"])
+def test_the_gradient_of_convolution_relu_and_pooling_can_be_differentiated(pool, monkeypatch):
+    monkeypatch.setattr(conv_relu, "LEAST", 1)
+    arrays = [np.random.default_rng(0).standard_normal(shape) for shape in ((2, 1, 5, 7), (2, 1, 2, 2), (2,))]
+    found = []
+    for joined in (True, False):
+        inputs = [Tensor(a, requires_grad=True) for a in arrays]
+        y = conv2d_relu(*inputs, pool=pool) if joined else F.relu(F.conv2d(*inputs))
+        y = F.max_pool2d(y, 2) if pool and not joined else y
+        assert ("conv_relu" in repr(y)) == joined
+        first = tn.grad((y**2).sum(), inputs, create_graph=True)
+        found.append([a.numpy() for a in (*first, *tn.grad(F.stack([(a**2).sum() for a in first]).sum(), inputs))])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)

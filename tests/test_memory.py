@@ -7,6 +7,7 @@ import pytest
 
 from tinynet.kernels import memory
 
+pytestmark = pytest.mark.cpu
 LIKE = np.zeros(1, "float32")
 SHAPE = (64, 1024)
 

@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import grad
 from ..kernels import conv as compute
-from ..kernels import patches
+from ..kernels import conv_relu, patches
 from ..kernels.patches import Geometry
 from ..op import op
-from ..tensor import Tensor
+from ..tensor import RECORD, WATCH, Tensor, mode
+from .activation import relu
+from .pool import max_pool2d
 from .shape import arraylike, arraylikes, expand_dims, reshape
 
 # --------------------------------------------------------------------------------------------------------- the ops
@@ -53,6 +56,25 @@ def _conv_input(x, w, bias, at):
 )
 def _conv_weight(x, z, at):
     return compute.conv_weight(x, z, at)
+
+
+def _relu_and_pool(y, pool):
+    return max_pool2d(relu(y), 2) if pool else relu(y)
+
+
+def _conv_relu_rule(g, y, x, w, bias, *, at, pool, kept, needs_x):
+    if not isinstance(g, Tensor):
+        return conv_relu.back(g, x, w, at, pool, kept, needs_x)
+    inputs = (x, w, bias)  # to be differentiated again: the gradient of the three ops that this one stands for
+    wanted = [a for a in inputs if isinstance(a, Tensor) and a.requires_grad]
+    found = dict(zip(wanted, grad(_relu_and_pool(_conv(*inputs, at=at), pool), wanted, g, create_graph=True), strict=True))
+    return tuple(found.get(a) for a in inputs)
+
+
+@op(_conv_relu_rule, joint=True)
+def _conv_relu(x, w, bias, *, at, pool, kept, needs_x):
+    """``kept``: a dict for what the rule will need, None where there is none; ``needs_x``: whether for x's gradient too."""
+    return conv_relu.forward(x, w, bias, at, pool, kept)
 
 
 @op(lambda g, y, x, at: _fold(g, at=at))
@@ -208,6 +230,21 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> T
               [2., 2., 1.]]]])
     """
     return _convolve("conv2d", 2, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d_relu(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, pool=False) -> Tensor:
+    """``relu(conv2d(...))``, with ``pool`` the ``max_pool2d`` by 2 of that: in one pass over the images where it can be."""
+    x, weight, bias, groups, alone = _operands("conv2d", 2, x, weight, bias, groups, False)
+    at = _geometry("conv2d", tuple(x.shape[2:]), tuple(weight.shape[2:]), stride, padding, dilation, groups)
+    arrays = x.data, weight.data, None if bias is None else bias.data
+    joined = not alone and mode.now is not WATCH and conv_relu.fits(*arrays, at, False)
+    if not joined:
+        y = _conv(x, weight, bias, at=at)
+        return _relu_and_pool(reshape(y, y.shape[1:]) if alone else y, pool)
+    by_two = pool and conv_relu.fits(*arrays, at, True)
+    kept: dict | None = {} if mode.now is RECORD else None
+    y = _conv_relu(x, weight, bias, at=at, pool=by_two, kept=kept, needs_x=x.requires_grad)
+    return max_pool2d(y, 2) if pool and not by_two else y
 
 
 def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:

@@ -49,16 +49,16 @@ SUMS = 2**22  # elements: the sums of the weight's gradient that the parts keep,
 
 def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """x ``(N, C, *size)``, w ``(O, C / groups, *kernel)``, bias ``(O,)`` or None: ``(N, O, *out)``."""
-    (x, w, bias), dtype = _of_one_dtype(x, w, bias)
+    (x, w, bias), dtype = of_one_dtype(x, w, bias)
     if takes(x, w) and len(at.out) <= AXES:
         return on_gpu.conv(x, w, bias, at).astype(dtype, copy=False)
-    xp, piece = array_module(x), _piece(x, len(w), at, COPY_RUN)
+    xp, piece = array_module(x), piece_of(x, len(w), at, COPY_RUN)
     y = empty((len(x), len(w), *at.out), x)
-    matrices = _matrices(w, at, piece)
+    matrices = matrices_of(w, at, piece)
     bias = None if bias is None else bias.reshape((at.groups, -1, 1))
 
     def work(start: int, stop: int) -> None:
-        for images, image in _padded(x, start, stop, at, piece):
+        for images, image in padded_images(x, start, stop, at, piece):
             for top, rows in piece.steps(at):
                 columns = (shared_columns_of if piece.together else columns_of)(image, at, top, rows)
                 part = _rows_first(y[images, :, top : top + rows], piece)
@@ -70,16 +70,16 @@ def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
                 if not direct:
                     part[...] = product.reshape(part.shape)
 
-    _run(work, len(x), piece.grain, xp)
+    run(work, len(x), piece.grain, xp)
     return y.astype(dtype, copy=False)
 
 
 def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
     """The gradient for the w of ``conv``, from x and the output's gradient g."""
-    (x, g), dtype = _of_one_dtype(x, g)
+    (x, g), dtype = of_one_dtype(x, g)
     if takes(x) and len(at.out) <= AXES:
         return on_gpu.conv_weight(x, g, at).astype(dtype, copy=False)
-    xp, piece = array_module(x), _piece(x, g.shape[1], at, COPY_RUN)
+    xp, piece = array_module(x), piece_of(x, g.shape[1], at, COPY_RUN)
     channels, outputs = x.shape[1] // at.groups, g.shape[1] // at.groups
     # (columns, outputs) of each group: 12.0 ms for the products of the first line above, 14.8 as (outputs, columns).
     shape = (at.groups, channels * math.prod(at.kernel), outputs)
@@ -89,7 +89,7 @@ def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
     def work(start: int, stop: int) -> None:
         total = sums[start // grain]
         by_row = total.reshape((channels, at.kernel[0], -1, outputs)) if piece.together else None
-        for images, image in _padded(x, start, stop, at, piece):
+        for images, image in padded_images(x, start, stop, at, piece):
             for top, rows in piece.steps(at):
                 part = g[images, :, top : top + rows]
                 if by_row is None:
@@ -104,7 +104,7 @@ def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
                     product = lines[place].reshape((-1, len(part))) @ part
                     by_row[:, i] += product.reshape((channels, -1, outputs))
 
-    _run(work, len(x), grain, xp)
+    run(work, len(x), grain, xp)
     total = sums[0] if len(sums) == 1 else sums.sum(axis=0)
     total = xp.ascontiguousarray(total.swapaxes(-1, -2))
     return total.reshape((g.shape[1], channels, *at.kernel)).astype(dtype, copy=False)
@@ -115,13 +115,13 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
 
     With a bias, which a gradient has not, it is the transposed convolution.
     """
-    (g, w, bias), dtype = _of_one_dtype(g, w, bias)
+    (g, w, bias), dtype = of_one_dtype(g, w, bias)
     if takes(w) and len(at.out) <= AXES:
         return on_gpu.conv_input(g, w, bias, at).astype(dtype, copy=False)
     xp = array_module(g)
     x = empty((len(g), w.shape[1] * at.groups, *at.size), g)
-    piece = _piece(x, len(w), at, ADD_RUN)
-    matrices = _matrices(w, at, piece).swapaxes(-1, -2)
+    piece = piece_of(x, len(w), at, ADD_RUN)
+    matrices = matrices_of(w, at, piece).swapaxes(-1, -2)
     bias = None if bias is None else bias.reshape((-1, *(1 for _ in at.size)))
 
     def work(start: int, stop: int) -> None:
@@ -141,14 +141,14 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
             if bias is not None:
                 x[images] += bias
 
-    _run(work, len(g), piece.grain, xp)
+    run(work, len(g), piece.grain, xp)
     return x.astype(dtype, copy=False)
 
 
 # ------------------------------------------------------------------------------------------------ pieces and layouts
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """What is done at a time: ``images``, of their output ``rows`` along the first axis; ``grain`` is for a thread."""
 
     images: int
@@ -162,7 +162,7 @@ class _Piece(NamedTuple):
             yield top, min(self.rows, at.out[0] - top)
 
 
-def _piece(x: Any, outputs: int, at: Geometry, run: float) -> _Piece:
+def piece_of(x: Any, outputs: int, at: Geometry, run: float) -> Piece:
     """How to go about a batch of images x, where a run of neighbours costs ``run`` ns."""
     n, channels, positions, on_cpu = len(x), x.shape[1], math.prod(at.out), isinstance(x, np.ndarray)
     elements = max(1, channels * math.prod(at.kernel) * positions)  # of an image's columns
@@ -180,10 +180,10 @@ def _piece(x: Any, outputs: int, at: Geometry, run: float) -> _Piece:
     once = elements * (0.3 + 0.015 * outputs / at.groups)  # ns for an image
     parts = max(1, min(PARTS, int(n * once / WORTH_A_PART)))
     grain = max(1, -(-n // (parts - parts % 2 or 1)))  # an even number of parts, for two threads
-    return _Piece(count, rows, together, -(-grain // count) * count if together else grain)
+    return Piece(count, rows, together, -(-grain // count) * count if together else grain)
 
 
-def _padded(x: Any, start: int, stop: int, at: Geometry, piece: _Piece) -> Iterator[tuple[slice, Any]]:
+def padded_images(x: Any, start: int, stop: int, at: Geometry, piece: Piece) -> Iterator[tuple[slice, Any]]:
     """Piece by piece: which images, and these, padded, as ``patches`` takes them. They are good until the next."""
     copied = piece.together or at.padded != at.size
     if copied:
@@ -200,17 +200,17 @@ def _padded(x: Any, start: int, stop: int, at: Geometry, piece: _Piece) -> Itera
         yield images, image
 
 
-def _laid(images: Any, piece: _Piece) -> Any:
+def _laid(images: Any, piece: Piece) -> Any:
     """A view of images ``(n, C, ...)`` as ``(1, C, ..., n)`` where they are laid together, ``(n, C, ..., 1)`` elsewhere."""
     return images.transpose((*range(1, images.ndim), 0))[None] if piece.together else images[..., None]
 
 
-def _rows_first(part: Any, piece: _Piece) -> Any:
+def _rows_first(part: Any, piece: Piece) -> Any:
     """A view of some rows of outputs ``(n, O, rows, ...)``: of images laid together ``(rows, O, ..., n)``."""
     return part.transpose((2, 1, *range(3, part.ndim), 0)) if piece.together else part
 
 
-def _copied(part: Any, piece: _Piece) -> Any:
+def _copied(part: Any, piece: Piece) -> Any:
     """Outputs of images laid together, as they lie in memory then."""
     if not piece.together:
         return part
@@ -224,7 +224,7 @@ def _grouped(part: Any, at: Geometry) -> Any:
     return part.reshape((len(part), at.groups, part.shape[1] // at.groups, math.prod(part.shape[2:])))
 
 
-def _matrices(w: Any, at: Geometry, piece: _Piece) -> Any:
+def matrices_of(w: Any, at: Geometry, piece: Piece) -> Any:
     """Weights ``(O, C / groups, *kernel)`` as ``(groups, O / groups, column)``, in the columns' order."""
     column = w.shape[1] * math.prod(at.kernel)
     w = w.transpose((0, *range(2, w.ndim), 1)) if piece.together else w
@@ -234,14 +234,14 @@ def _matrices(w: Any, at: Geometry, piece: _Piece) -> Any:
 # ------------------------------------------------------------------------------------------------------------ running
 
 
-def _of_one_dtype(*arrays: Any) -> tuple[list, Any]:
+def of_one_dtype(*arrays: Any) -> tuple[list, Any]:
     """The arrays in the dtype to compute in, and that of the result: float16 is computed in float32."""
     dtype = np.result_type(*(a.dtype for a in arrays if a is not None))
     inner = np.dtype(np.float32) if dtype == np.float16 else dtype
     return [a if a is None else a.astype(inner, copy=False) for a in arrays], dtype
 
 
-def _run(work: Callable[[int, int], None], n: int, grain: int, xp: Any) -> None:
+def run(work: Callable[[int, int], None], n: int, grain: int, xp: Any) -> None:
     if xp is not np:
         for start in range(0, n, grain):
             work(start, min(start + grain, n))

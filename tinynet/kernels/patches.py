@@ -102,16 +102,19 @@ def lines_of(image: Any, at: Geometry, top: int, rows: int, rows_first: bool = F
     return lines
 
 
-def columns_of(image: Any, at: Geometry, top: int, rows: int) -> Any:
-    """The columns of images apart: ``(N, groups, column, positions)``. They are good until the next call."""
+def columns_of(image: Any, at: Geometry, top: int, rows: int, every: int = 1) -> Any:
+    """The columns of images apart: ``(N, groups, column, positions)``. They are good until the next call.
+
+    With ``every``, which divides the rows, first each so many-th row of the output, then those after them, and so on.
+    """
     n, channels = image.shape[:2]
     if at.pointwise:
         columns = image[:, :, top : top + rows]
     else:
         columns = buffer("columns", (n, channels, *at.kernel, rows, *at.out[1:], image.shape[-1]), image)
-        loop = loops_of(_columns, columns, image, least=LOOPS_FROM) if len(at.out) == 2 else None
+        loop = loops_of(_columns, columns, image, least=LOOPS_FROM if every == 1 else 0) if len(at.out) == 2 else None
         if loop is not None:
-            loop(image[..., 0], columns[..., 0], top, *at.stride, *at.dilation)
+            loop(image[..., 0], columns[..., 0], top, *at.stride, *at.dilation, every)
         else:
             lines = lines_of(image, at, top, rows)
             by_row = columns.reshape((n, channels, at.kernel[0], *lines.shape[2:3], rows, *lines.shape[4:]))
@@ -130,14 +133,19 @@ def shared_columns_of(image: Any, at: Geometry, top: int, rows: int) -> Any:
     return np.lib.stride_tricks.as_strided(lines, (rows, 1, column, positions), strides)
 
 
-def add_back(columns: Any, image: Any, at: Geometry, top: int, rows: int, rows_first: bool = False) -> None:
+def add_back(columns: Any, image: Any, at: Geometry, top: int, rows: int, rows_first: bool = False, every: int = 1) -> None:
     """Add columns to the images where their patches lie; ``rows_first``: columns of images together, row by row."""
     kernel = at.kernel[0], math.prod(at.kernel[1:])
-    loop = None if rows_first or len(at.out) != 2 else loops_of(_add_back, columns, image, least=LOOPS_FROM)
+    loop = (
+        None
+        if rows_first or len(at.out) != 2
+        else loops_of(_add_back, columns, image, least=LOOPS_FROM if every == 1 else 0)
+    )
     if loop is not None:
         columns = columns.reshape((*image.shape[:2], *at.kernel, rows, at.out[1]))
-        lines = buffer("lines", (_seen(at, rows), at.out[1]), image)
-        loop(columns, image[..., 0], lines, top, *at.stride, *at.dilation)
+        seen = _seen(at, rows)
+        lines = buffer("lines", (every, -(-seen // every), at.out[1]), image)
+        loop(columns, image[..., 0], lines, top, seen, *at.stride, *at.dilation)
         return
     if rows_first:
         columns = columns.reshape((rows, *kernel, image.shape[1], *at.out[1:], image.shape[-1]))
@@ -175,19 +183,19 @@ def _seen(at: Geometry, rows: int) -> int:
 # channels, 14x14, and 5x5 kernels, all columns take 0.15 ms, in loops of one element 0.50, and NumPy 1.8.
 
 
-def _columns(images, columns, top, step, step_across, dilation, dilation_across):
+def _columns(images, columns, top, step, step_across, dilation, dilation_across, every):
     n, channels, kh, kw, rows, across = columns.shape
     height, width = images.shape[2:]
     x, y, u = images.reshape(-1), columns.reshape(-1), np.uint64
-    q, run, down, right, whole = u(0), u(across), u(width * step), u(step_across), step_across == 1 and across >= 8
+    q, run, down, right, whole = u(0), u(across), u(width * step * every), u(step_across), step_across == 1 and across >= 8
     for channel in range(n * channels):
         for i in range(kh):
             for j in range(kw):
-                p = u((channel * height + top * step + i * dilation) * width + j * dilation_across)
-                for _ in range(rows):
-                    k = u(0)
-                    while k < run:
-                        if whole:
+                for first in range(top, top + every):
+                    p = u((channel * height + first * step + i * dilation) * width + j * dilation_across)
+                    for _ in range(rows // every):
+                        k = u(0)
+                        while k < run and whole:
                             last = min(k, run - u(8))  # the last eight overlap those before
                             a, b = p + last, q + last
                             c, d = a + u(4), b + u(4)
@@ -196,45 +204,47 @@ def _columns(images, columns, top, step, step_across, dilation, dilation_across)
                                 *(x[c], x[c + u(1)], x[c + u(2)], x[c + u(3)]),
                             )
                             k += u(8)
-                        else:
+                        while k < run:
                             y[q + k] = x[p + k * right]
                             k += u(1)
-                    p += down
-                    q += run
+                        p += down
+                        q += run
 
 
-def _add_back(columns, images, lines, top, step, step_across, dilation, dilation_across):
+def _add_back(columns, images, lines, top, seen, step, step_across, dilation, dilation_across):
     n, channels, kh, kw, rows, across = columns.shape
-    height, width = images.shape[2:]
-    x, y, line, u = images.reshape(-1), columns.reshape((-1, rows, across)), lines.reshape(-1), np.uint64
+    (height, width), (every, some), u = images.shape[2:], lines.shape[:2], np.uint64
+    x, y, line = images.reshape(-1), columns.reshape(-1), lines.reshape(-1)
     run, right, eights = u(across), u(step_across), u(across // 8 * 8 if step_across == 1 else 0)
-    for c in range(n * channels):
+    length = rows // every * across
+    for channel in range(n * channels):
         for j in range(kw):
-            lines[:] = 0
+            line[:] = 0
             for i in range(kh):
-                column = y[(c * kh + i) * kw + j]
-                if step == 1:
-                    source, target = column.reshape(-1), line[i * dilation * across :]
-                    for k in range(source.size):
-                        target[k] += source[k]
-                else:
-                    for row in range(rows):
-                        target = lines[row * step + i * dilation]
-                        for k in range(across):
-                            target[k] += column[row, k]
-            q, p = u(0), u((c * height + top * step) * width + j * dilation_across)
-            for _ in range(lines.shape[0]):
-                k = u(0)
-                while k < eights:
-                    a, b = x[p + k : p + k + u(8)], line[q + k : q + k + u(8)]
-                    a[0], a[1], a[2], a[3] = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
-                    a[4], a[5], a[6], a[7] = a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7]
-                    k += u(8)
-                while k < run:
-                    x[p + k * right] += line[q + k]
-                    k += u(1)
-                p += u(width)
-                q += run
+                for first in range(every):
+                    start = (((channel * kh + i) * kw + j) * every + first) * length
+                    for r in range(0, length, length if step == 1 else across):
+                        row = (first + r // across * every) * step + i * dilation
+                        at = (row % every * some + row // every) * across
+                        source = y[start + r : start + r + (length if step == 1 else across)]
+                        target = line[at : at + source.size]
+                        for k in range(source.size):
+                            target[k] += source[k]
+            for first in range(every):
+                q = u(first * some * across)
+                p = u((channel * height + top * step + first) * width + j * dilation_across)
+                for _ in range(first, seen, every):
+                    k = u(0)
+                    while k < eights:
+                        a, b = x[p + k : p + k + u(8)], line[q + k : q + k + u(8)]
+                        a[0], a[1], a[2], a[3] = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
+                        a[4], a[5], a[6], a[7] = a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7]
+                        k += u(8)
+                    while k < run:
+                        x[p + k * right] += line[q + k]
+                        k += u(1)
+                    p += u(every * width)
+                    q += run
 
 
 # -------------------------------------------------------------------------------------------------- whole batches

@@ -54,6 +54,8 @@ class LayerList(Layer):
 class Sequential(LayerList):
     """Layers one after the other: the output of each is the input of the next.
 
+    A convolution, the ReLU after it and a pooling by two are computed in one pass over the images where that can be.
+
     >>> from tinynet import layers as L
     >>> Sequential(L.Linear(4, 8), L.ReLU(), L.Linear(8, 2))
     Sequential(
@@ -67,8 +69,10 @@ class Sequential(LayerList):
         super().__init__(layers)
 
     def forward(self, x: Any) -> Any:
-        for layer in self._items:
-            x = layer(x)
+        layers, i = self._items, 0
+        while i < len(layers):
+            x, joined = layers[i].followed(x, layers[i + 1 : i + 3])
+            i += 1 + joined
         return x
 
 

@@ -6,19 +6,22 @@ The one idea: there is one layer, and how many axes it has is a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import functions as F
 from ..backend import to_device
-from ..functions.conv import LETTERS, paddings, per_axis
+from ..functions.conv import LETTERS, conv2d_relu, paddings, per_axis
 from ..functions.shape import arraylike
 from ..tensor import Parameter, Tensor
 from . import init
-from .layer import Layer
+from .activation import ReLU
+from .layer import Layer, is_plain
+from .pool import MaxPool2d
 
+BY_TWO = [{"kernel_size": k, **rest} for k in (2, (2, 2)) for rest in ({}, {"stride": 2}, {"stride": (2, 2)})]
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # PyTorch's name: NumPy's
 
 
@@ -99,13 +102,16 @@ class _Conv(Layer):
         return x
 
     def forward(self, x: Any) -> Tensor:
+        return self._through(type(self).function, x)
+
+    def _through(self, function: Callable, x: Any, **keywords: Any) -> Tensor:
         x = self._checked(x)
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             borders = paddings(type(self).__name__, padding, self.kernel_size, self.stride, self.dilation)
             x = F.pad(x, [(0, 0)] * (x.ndim - self.axes) + borders, mode=MODES[self.padding_mode])
             padding = 0
-        return type(self).function(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return function(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, **keywords)
 
     def describe(self) -> str:
         def short(value: Any) -> Any:
@@ -141,6 +147,12 @@ class Conv2d(_Conv):
     """
 
     axes, function = 2, staticmethod(F.conv2d)
+
+    def followed(self, x: Any, layers: Sequence[Layer]) -> tuple[Any, int]:
+        if not (is_plain(self, Conv2d) and layers and is_plain(layers[0], ReLU)):
+            return self(x), 0
+        pool = len(layers) > 1 and is_plain(layers[1], MaxPool2d) and vars(layers[1])["keywords"] in BY_TWO
+        return self._through(conv2d_relu, x, pool=pool), 2 if pool else 1
 
 
 class Conv3d(_Conv):
