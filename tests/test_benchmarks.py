@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from benchmarks import growth, limits, networks, op_overhead, step_time, time_to_accuracy, turns
+from benchmarks import gpu, growth, limits, networks, op_overhead, step_time, time_to_accuracy, turns
 from benchmarks.turns import Contender
 
 FAKE = """
@@ -167,3 +167,27 @@ def test_the_benchmarks_import_no_library_before_they_run():
     benchmarks = "growth, limits, startup, step_time, time_to_accuracy"
     code = f"import sys; from benchmarks import {benchmarks}; sys.exit(bool(sys.modules.keys() & {names!r}))"
     assert turns.subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_measured_on_a_gpu_runs_on_a_cpu_too(monkeypatch):
+    monkeypatch.setattr(tn.backend, "_process_default", "cpu")
+    settings = {"device": "cpu", "seconds": 0.01, "weights": 1000}
+    for contender in ("tinynet", "captured"):
+        assert gpu.measure(contender, "784-256-128-10, 64", **settings)["time"][0] > 0
+    found = gpu.measure("tinynet", gpu.ADAM, **settings)
+    assert found["share"] == found["GB/s"] / found["GB/s of a copy"] > 0
+    assert gpu.difference(gpu.STEPS["LeNet-5, 64"], "cpu") == 0.0  # beside itself
+    with pytest.raises(turns.Skip):
+        gpu.measure("captured", gpu.ADAM, **settings)
+    found = gpu.until(1.0, True, lambda: None, limit=128)
+    assert (found["epochs"], found["seconds"] > 0) == (1, True)
+
+
+def test_without_a_gpu_it_says_what_it_needs(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr(tn.backend, "_usable", False)
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 1
+    assert "benchmarks.gpu needs a GPU, and there is none to use here: device 'cuda' needs CuPy" in capsys.readouterr().err
