@@ -1,45 +1,50 @@
 """One step of every optimizer beside PyTorch's, and beside what reading and writing the same bytes once takes.
 
     python -m benchmarks.optimizers
-    python -m benchmarks.optimizers --rounds 5 --threads 1
+    python -m benchmarks.optimizers --rounds 5 --threads 1 --only Adam
 
-Two networks of six arrays: 235 thousand and 1.8 million float32 weights. Each contender runs in a process of its own, in
-turn for several rounds; shown are medians over all steps in microseconds. ``pass`` is a compiled loop that reads every
-array of the step and writes those that a step writes, and computes next to nothing: no step can be faster. It has one
-thread, the others as many as asked for. PyTorch runs fused where it has that, else foreach.
+Two networks of six arrays: 235 thousand and 1.8 million float32 weights. Shown is the median of steps that follow one
+another and have the processor's cache to themselves, in microseconds. ``one pass`` is a compiled loop that reads every array
+of the step and writes those that a step writes, and computes next to nothing, on one thread: no step on one thread can be
+faster. PyTorch runs fused where it has that, else (RMSprop) foreach.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
-NETWORKS = {"235 k": (784, 256, 128, 10), "1.8 M": (784, 1000, 1000, 10)}
+import numpy as np
+
+from benchmarks import turns
+
+NETWORKS = {"235k": (784, 256, 128, 10), "1.8M": (784, 1000, 1000, 10)}
 # name: (buffers, PyTorch's class, its keywords)
-RULES = {
+RULES: dict[str, tuple[int, str, dict[str, Any]]] = {
     "SGD": (0, "SGD", {}),
     "Momentum": (1, "SGD", {"momentum": 0.9}),
     "RMSprop": (1, "RMSprop", {}),
     "Adam": (2, "Adam", {}),
     "AdamW": (2, "AdamW", {}),
 }
-CONTENDERS = ("tinynet", "torch fused", "pass", "tinynet array code", "torch default")
-WARM_UP, STEPS = 10, 60
+CASES = [f"{network} {rule}" for network in NETWORKS for rule in RULES]
+CONTENDERS = {
+    "tinynet": turns.OURS,
+    "torch fused": turns.TORCH,
+    "one pass": turns.Contender("numba", ("numba",)),
+    "array code": turns.ARRAY_CODE,
+    "torch default": turns.TORCH,
+}
+WARM_UP, STEPS = 10, 60  # the first ten are a trial of threads
 
 
-def shapes(network):
+def shapes(network: str) -> list[tuple[int, ...]]:
     return [shape for i, o in pairwise(NETWORKS[network]) for shape in ((o, i), (o,))]
 
 
-def ours(network, rule):
-    import numpy as np
-
+def tinynets(network: str, rule: str) -> Callable[[], object]:
     from tinynet import Parameter, optim
 
     rng = np.random.default_rng(0)
@@ -49,10 +54,9 @@ def ours(network, rule):
     return getattr(optim, rule)(params, lr=1e-3).step
 
 
-def torchs(network, rule, fused, threads):
+def torchs(network: str, rule: str, fused: bool) -> Callable[[], object]:
     import torch
 
-    torch.set_num_threads(threads)
     _, name, keywords = RULES[rule]
     params = [torch.nn.Parameter(torch.rand(*shape)) for shape in shapes(network)]
     for p in params:
@@ -62,10 +66,9 @@ def torchs(network, rule, fused, threads):
     return getattr(torch.optim, name)(params, lr=1e-3, **keywords).step
 
 
-def a_pass(network, rule):
+def a_pass(network: str, rule: str) -> Callable[[], object]:
     """A loop that touches the bytes that a step touches, each array in its own place."""
     import numba
-    import numpy as np
 
     @numba.njit(error_model="numpy")
     def touch(grad, w):
@@ -96,51 +99,32 @@ def a_pass(network, rule):
     return run
 
 
-def measure(contender: str, network: str, rule: str, threads: int) -> list[float]:
+def measure(contender: str, case: str) -> dict[str, list[float]]:
     """The time of each step, in microseconds."""
+    network, rule = case.split()
     if contender.startswith("torch"):
-        step = torchs(network, rule, "fused" in contender, threads)
+        step = torchs(network, rule, "fused" in contender)
     else:
-        step = a_pass(network, rule) if contender == "pass" else ours(network, rule)
+        step = a_pass(network, rule) if contender == "one pass" else tinynets(network, rule)
     for _ in range(WARM_UP):
         step()
     times = [time.perf_counter()]
     for _ in range(STEPS):
         step()
         times.append(time.perf_counter())
-    return [(b - a) * 1e6 for a, b in pairwise(times)]
+    return {"time": [(b - a) * 1e6 for a, b in pairwise(times)]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Steps of optimizers, beside PyTorch's and beside the memory's speed.")
-    parser.add_argument("--rounds", type=int, default=3, help="processes for each contender (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads for each contender (default: %(default)s)")
-    parser.add_argument("--rules", nargs="+", default=[*RULES], choices=[*RULES], help="which (default: all)")
-    parser.add_argument("--only", nargs=3, metavar=("CONTENDER", "NETWORK", "RULE"), help=argparse.SUPPRESS)
+    parser = turns.arguments(__doc__ or "", CASES, CONTENDERS)
     args = parser.parse_args()
-    if args.only:
-        print(json.dumps(measure(*args.only, args.threads)))
-        return
-    threads = {f"{pool}_NUM_THREADS": str(args.threads) for pool in ("OMP", "OPENBLAS", "MKL", "TINYNET")}
-    print(f"{'µs a step, median':<18}" + "".join(f"{c:>20}" for c in CONTENDERS) + f"   ({args.threads} threads)")
-    for network in NETWORKS:
-        for rule in args.rules:
-            times: dict[str, list[float]] = {c: [] for c in CONTENDERS}
-            for _ in range(args.rounds):
-                for c in CONTENDERS:
-                    command = [sys.executable, "-m", "benchmarks.optimizers", "--only", c, network, rule]
-                    environment = {**os.environ, **threads, **({"TINYNET_NUMBA": "0"} if "array" in c else {})}
-                    command += ["--threads", str(args.threads)]
-                    run = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
-                    times[c] += json.loads(run.stdout) if run.returncode == 0 else []
-            m = {c: statistics.median(times[c]) if times[c] else float("nan") for c in CONTENDERS}
-            fast, array = m["tinynet"], m["tinynet array code"]
-            print(
-                f"{network + ' ' + rule:<18}"
-                + "".join(f"{m[c]:>20,.0f}" for c in CONTENDERS)
-                + f"   {fast / m['torch fused']:.2f}"
-                f" of fused, {fast / m['pass']:.2f} of a pass; array code {array / m['torch default']:.2f} of default"
-            )
+    results = turns.compete("optimizers", args, together=True)
+    fast = [r for r in results if r.contender in ("tinynet", "torch fused", "one pass")]
+    plain = [r for r in results if r.contender in ("array code", "torch default")]
+    for some, over in ((fast, "tinynet"), (plain, "array code")):
+        if some:
+            print(turns.table(some, "time", "µs a step", over) + "\n")
+    turns.finish(args, "optimizers", results)
 
 
 if __name__ == "__main__":
