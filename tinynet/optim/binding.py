@@ -35,6 +35,7 @@ class Last(NamedTuple):
     update: Update
     loop: Callable | None
     numbers: tuple
+    rows: np.ndarray  # one, of these
     changes: bool  # whether the numbers are others in every step
 
 
@@ -144,7 +145,7 @@ class Binding:
 
     def prepare(self, due: Due, hyper: Hyper, factor: float | None) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
-        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
+        asked = {count: hyper(self.group, count) for count in set(due.counts)}
         again = self._as_before(due, asked, factor)
         if again is not None:
             return [again]
@@ -155,16 +156,16 @@ class Binding:
                 continue
             numbers = {count: update.numbers(values) for count, values in at.items()}
             loop = self._loops.get((update, part.dtype)) or update.loop(part.size(), part.dtype)
+            rows = np.array([*numbers.values()], part.dtype)
             if loop is None:
                 work.append(functools.partial(update.in_place, part.flat(), [numbers[count] for count in part.counts]))
             else:
                 self._loops[update, part.dtype] = loop
-                rows = np.array([*numbers.values()], part.dtype)
                 work.append(functools.partial(self._run, loop, *self._table_for(part, list(at)), rows))
             if len(at) == 1 and part is due:
                 ((count, own),) = asked.items()
                 changes = factor is not None or "step" in self.wanted
-                self._last = Last(due.dtype, own, at[count], update, loop, numbers[count], changes)
+                self._last = Last(due.dtype, own, at[count], update, loop, numbers[count], rows, changes)
         return work
 
     def _as_before(self, due: Due, asked: dict[int, dict], factor: float | None) -> Callable[[], None] | None:
@@ -173,19 +174,20 @@ class Binding:
         if last is None or len(asked) != 1 or due.dtype is not last.dtype:
             return None
         ((count, own),) = asked.items()
-        if own != last.own or (factor is None) is (CLIP in last.values):
+        if (own is not last.own and own != last.own) or (factor is None) is (CLIP in last.values):
             return None
-        numbers = last.numbers
+        numbers, rows = last.numbers, last.rows
         if last.changes:
             numbers = last.update.numbers({**last.values, "step": count, CLIP: factor})
+            rows = np.array([numbers], due.dtype)
         if last.loop is None:
             return functools.partial(last.update.in_place, due.flat(), [numbers] * len(due.slots))
-        return functools.partial(self._run, last.loop, *self._table_for(due, [count]), np.array([numbers], due.dtype))
+        return functools.partial(self._run, last.loop, *self._table_for(due, [count]), rows)
 
     def measure(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[str, list[float]]]:
         """The sums of ``kernels.measure`` over the step that would be made, for each of these parameters by its name."""
         found: list[tuple[str, list[float]]] = []
-        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
+        asked = {count: hyper(self.group, count) for count in set(due.counts)}
         for update, part, at in self._parts(due, asked, factor):
             loop = None if part.dtype is None else update.loop(part.size(), part.dtype, "measure")
             rows: list[list[float] | None] = [None] * len(part.slots)
