@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from tinynet import kernels
 from tinynet.kernels import products, team
 from tinynet.kernels.threads import blas_libraries
 
@@ -153,6 +154,20 @@ def test_several_threads_take_part():
         crew.wake()
         crew._loops.share(crew.address, note.address, counts.ctypes.data, 800, 1)
     assert counts[901:].any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
+@pytest.mark.parametrize("shape", [(7,), (90, 400), (3, 40, 20, 20)])
+def test_relu_and_its_gradient(crew, shape, dtype):
+    rng = np.random.default_rng(0)
+    x, g = (10 * rng.standard_normal((2, *shape))).astype(dtype)
+    if dtype != "int64":
+        x.flat[:4] = np.nan, -np.inf, np.inf, -0.0
+    for x, g in ((x, g), (x.T, g.T), (x[..., ::2], g[..., ::2]), (x, g[:1] if len(shape) > 1 else g)):
+        y = kernels.relu(x)
+        np.testing.assert_array_equal(y, np.maximum(x, 0))
+        np.testing.assert_array_equal(kernels.relu_grad(g, y), g * (y != 0))
+        assert y.dtype == dtype
 
 
 def test_blas_has_its_threads_back_afterwards(crew):

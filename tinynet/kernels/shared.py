@@ -24,9 +24,10 @@ SIGNATURES = {
     "step": "int64(real[:, :])",
     "product": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1])",
     "affine": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[::1], real[:, ::1], real[:, ::1])",
+    "positive": "void(int64, int64, int64, real[::1], real[::1])",
     "masked": "void(int64, int64, int64, real[::1], real[::1], real[::1])",
 }
-JOBS = ("product_part", "affine_part", "masked_part")
+JOBS = ("product_part", "affine_part", "positive_part", "masked_part")
 
 
 # -------------------------------------------------------------------------------------------------------- the team
@@ -176,6 +177,21 @@ def affine_part(start, stop, thread, table):
 
 
 # ------------------------------------------------------------------------------------------------ element by element
+
+
+def positive(team, grain, job, x, y):
+    """y = max(x, 0), NaN for NaN."""
+    table = np.empty(2, np.int64)
+    table[0], table[1] = x.ctypes.data, y.ctypes.data
+    share(team, job, table.ctypes.data, x.size, grain)
+
+
+def positive_part(start, stop, thread, table):
+    t = carray(pointer(table), 2, np.int64)
+    x = carray(pointer(t[0] + start * SIZE), stop - start, REAL)
+    y = carray(pointer(t[1] + start * SIZE), stop - start, REAL)
+    for i in range(stop - start):
+        y[i] = REAL(0) if x[i] <= 0 else x[i]
 
 
 def masked(team, grain, job, g, y, gx):
