@@ -10,6 +10,7 @@ from sampling import backward_twice, floats_of, frozen, is_float, put, words, x
 import tinynet as tn
 import tinynet.functions as F
 from tinynet.functions.conv import conv2d_relu
+from tinynet.functions.linalg import linear_relu
 from tinynet.functions.loss_classes import _mean_cross_entropy
 from tinynet.functions.random import _dropout
 from tinynet.kernels import compiled, conv_relu
@@ -28,6 +29,7 @@ NONDIFFERENTIABLE = set(
 ELSEWHERE = {
     "tinynet.functions.methods._move": "test_moving_to_a_device_is_differentiable",
     "tinynet.functions.conv._conv_relu": "test_the_gradient_of_convolution_relu_and_pooling_can_be_differentiated",
+    "tinynet.functions.linalg._linear_relu": "test_linear_and_relu_in_one_can_be_differentiated",
     "tinynet.functions.random._dropout": "test_dropout_by_a_key_is_linear",
     "tinynet.functions.loss_classes._mean_cross_entropy": "test_mean_cross_entropy_without_those_ignored",
 }
@@ -168,3 +170,7 @@ def test_the_gradient_of_convolution_relu_and_pooling_can_be_differentiated(pool
         found.append([a.numpy() for a in (*first, *tn.grad(F.stack([(a**2).sum() for a in first]).sum(), inputs))])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_linear_and_relu_in_one_can_be_differentiated():
+    assert gradcheck(lambda *inputs: linear_relu(*inputs), [x(5, 3), x(4, 3), x(4)], order=2)

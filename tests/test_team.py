@@ -163,10 +163,10 @@ def test_relu_and_its_gradient(crew, shape, dtype):
     x, g = (10 * rng.standard_normal((2, *shape))).astype(dtype)
     if dtype != "int64":
         x.flat[:4] = np.nan, -np.inf, np.inf, -0.0
-    for x, g in ((x, g), (x.T, g.T), (x[..., ::2], g[..., ::2]), (x, g[:1] if len(shape) > 1 else g)):
-        y = kernels.relu(x)
-        np.testing.assert_array_equal(y, np.maximum(x, 0))
-        np.testing.assert_array_equal(kernels.relu_grad(g, y), g * (y != 0))
+    for a, b in ((x, g), (x.T, g.T), (x[..., ::2], g[..., ::2]), (x, g[:1] if len(shape) > 1 else g)):
+        y = kernels.relu(a)
+        np.testing.assert_array_equal(y, np.maximum(a, 0))
+        np.testing.assert_array_equal(kernels.relu_grad(b, y), b * (y != 0))
         assert y.dtype == dtype
 
 

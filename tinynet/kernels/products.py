@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import is_array, recorded
+from ..backend import array_module, is_array, recorded
+from .memory import buffer, empty
 from .team import Shared, shared
 
 LEAST = 1 << 18  # multiplications: for fewer OpenBLAS too takes but one thread
@@ -30,30 +31,30 @@ def matmul(a: Any, b: Any) -> Any:
     work = a.size * b.shape[-1]
     us = _shared(a, b, work)
     if us is not None:
-        c = np.empty((a.shape[0], b.shape[1]), a.dtype)
+        c = np.empty((a.shape[0], b.shape[1]), a.dtype)  # may become a leaf's gradient, which the walk wants whole
         if us.loops.product(us.team, _parts(us, work), us.gemm, us.loops.product_part, a, b, c):
             return c
     return a @ b
 
 
-def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """x @ weight.T + bias for matrices x and weight ``(out, in)``; ``bias`` is ``(out,)`` or None."""
+def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
+    """x @ weight.T + bias for matrices x and weight ``(out, in)``, bias ``(out,)`` or None; ``positive``: ReLU of that."""
     rows, columns = len(x), len(weight)
     work = weight.size * rows
     us = _shared(x, weight, work) if columns >= NARROW else None
     if us is not None and (bias is None or (bias.dtype is x.dtype and bias.flags.carray)):
-        y, turned = np.empty((rows, columns), x.dtype), np.empty((columns, rows), x.dtype)
+        y, turned = empty((rows, columns), x), buffer("turned", (columns, rows), x)
         added = np.zeros(columns, x.dtype) if bias is None else bias
         loop, part = us.loops.affine, us.loops.affine_part
-        if loop(us.team, _parts(us, work), us.gemm, part, x, weight, added, y, turned):
+        if loop(us.team, _parts(us, work), us.gemm, part, x, weight, added, y, turned, positive):
             return y
     y = matmul(x, weight.T)
-    if bias is None:
-        return y
-    if bias.dtype != y.dtype:
-        return y + bias
-    y += bias  # y is ours: no second array of the output's size
-    return y
+    if bias is not None:
+        if bias.dtype == y.dtype:
+            y += bias  # y is ours: no second array of the output's size
+        else:
+            y = y + bias
+    return array_module(y).maximum(y, 0, out=y) if positive else y
 
 
 def _shared(a: Any, b: Any, work: int) -> Shared | None:

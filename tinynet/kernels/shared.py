@@ -23,7 +23,7 @@ SIGNATURES = {
     "wait": "void(int64, int64, int64, int64)",
     "step": "int64(real[:, :])",
     "product": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1])",
-    "affine": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[::1], real[:, ::1], real[:, ::1])",
+    "affine": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[::1], real[:, ::1], real[:, ::1], boolean)",
     "positive": "void(int64, int64, int64, real[::1], real[::1])",
     "masked": "void(int64, int64, int64, real[::1], real[::1], real[::1])",
 }
@@ -145,12 +145,15 @@ def product_part(start, stop, thread, table):
     gemm(t[0], REAL(1), (t[7] < 0, t[8] < 0), (m, n, t[6]), a, b, c, (a_step, b_step, c_step))
 
 
-def affine(team, parts, function, job, x, weight, bias, y, scratch):
-    """y = x weight^T + bias, the columns of y in parts; False, and nothing done, where BLAS cannot read x or weight."""
-    table = np.empty(10, np.int64)
+def affine(team, parts, function, job, x, weight, bias, y, scratch, positive):
+    """y = x weight^T + bias, or ReLU of that, the columns of y in parts.
+
+    False, and nothing done, where BLAS cannot read x or weight.
+    """
+    table = np.empty(11, np.int64)
     table[0], table[1], table[2], table[3] = function, weight.ctypes.data, x.ctypes.data, y.ctypes.data
     table[4], table[5], table[6] = bias.ctypes.data, scratch.ctypes.data, step(x)
-    table[7], table[8], table[9] = weight.shape[1], x.shape[0], y.shape[1]
+    table[7], table[8], table[9], table[10] = weight.shape[1], x.shape[0], y.shape[1], positive
     if table[6] == 0 or step(weight) != weight.shape[1]:
         return False
     share(team, job, table.ctypes.data, y.shape[1], (y.shape[1] + parts - 1) // parts)
@@ -159,21 +162,24 @@ def affine(team, parts, function, job, x, weight, bias, y, scratch):
 
 def affine_part(start, stop, thread, table):
     """weight x^T, which BLAS does in four fifths of the time of x weight^T; turned round while it is in the cache."""
-    t = carray(pointer(table), 10, np.int64)
+    t = carray(pointer(table), 11, np.int64)
     n, k, columns, x_step = t[8], t[7], t[9], t[6]
     count, first = stop - start, t[5] + start * n * SIZE
     gemm(t[0], REAL(1), (False, x_step > 0), (count, n, k), t[1] + start * k * SIZE, t[2], first, (k, abs(x_step), n))
     turned = carray(pointer(first), (count, n), REAL)
     y = carray(pointer(t[3] + start * SIZE), (n, columns), REAL)
     bias = carray(pointer(t[4] + start * SIZE), count, REAL)
+    least = REAL(0) if t[10] else REAL(-np.inf)
     whole = count // 16 * 16
     for j in range(0, whole, 16):  # a cache line of y at a time
         for i in range(n):
             for k in range(16):
-                y[i, j + k] = turned[j + k, i] + bias[j + k]
+                z = turned[j + k, i] + bias[j + k]
+                y[i, j + k] = least if z < least else z
     for i in range(n):
         for j in range(whole, count):
-            y[i, j] = turned[j, i] + bias[j]
+            z = turned[j, i] + bias[j]
+            y[i, j] = least if z < least else z
 
 
 # ------------------------------------------------------------------------------------------------ element by element

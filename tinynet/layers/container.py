@@ -54,7 +54,8 @@ class LayerList(Layer):
 class Sequential(LayerList):
     """Layers one after the other: the output of each is the input of the next.
 
-    A convolution, the ReLU after it and a pooling by two are computed in one pass over the images where that can be.
+    A convolution, the ReLU after it and a pooling by two are computed in one pass over the images where that can be, and
+    a Linear and the ReLU after it as one op.
 
     >>> from tinynet import layers as L
     >>> Sequential(L.Linear(4, 8), L.ReLU(), L.Linear(8, 2))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backend import to_device
 from ..functions import dropout, flatten, linear, reshape
+from ..functions.linalg import linear_relu
 from ..functions.shape import arraylike, in_bounds
 from ..tensor import Parameter, Tensor
 from . import init
-from .layer import Layer
+from .activation import ReLU
+from .layer import Layer, is_plain
 
 
 class Linear(Layer):
@@ -54,6 +57,14 @@ class Linear(Layer):
         return self.weight.shape[0]
 
     def forward(self, x: Any) -> Tensor:
+        return linear(self._checked(x), self.weight, self.bias)
+
+    def followed(self, x: Any, layers: Sequence[Layer]) -> tuple[Any, int]:
+        if not (layers and is_plain(layers[0], ReLU) and is_plain(self, Linear)):
+            return self(x), 0
+        return linear_relu(self._checked(x), self.weight, self.bias), 1
+
+    def _checked(self, x: Any) -> Any:
         x = arraylike(x)
         if self.in_features is None and x.ndim and x.shape[-1]:
             empty = np.zeros((self.out_features, x.shape[-1]), self.weight.dtype)
@@ -62,7 +73,7 @@ class Linear(Layer):
         if x.shape[-1:] != (self.in_features,):
             expected = self.in_features or "at least 1"
             raise ValueError(f"{self!r}: the input has shape {x.shape}, expected {expected} on its last axis")
-        return linear(x, self.weight, self.bias)
+        return x
 
     def describe(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
