@@ -132,7 +132,7 @@ def test_parts_of_a_batch_and_pieces_of_a_sequence(name, steps, monkeypatch):
 
 @pytest.mark.cpu  # where the BLAS library is
 def test_the_blas_library_keeps_to_one_thread_meanwhile(monkeypatch):
-    (library, *_), seen = threads._libraries(), []
+    (library, *_), seen = threads.blas_libraries(), []
     monkeypatch.setattr(kernels, "parallel", lambda *job: seen.append(library.get_num_threads()) or threads.parallel(*job))
     before = library.get_num_threads()
     library.set_num_threads(2)
@@ -287,6 +287,7 @@ def test_a_nan_goes_through(name):
     assert np.isfinite(y[1]).all()
 
 
+@pytest.mark.cpu  # what is kept is the engine's doing, on every backend the same
 @pytest.mark.parametrize("name", LAYERS)
 def test_long_sequences_neither_recurse_nor_leak(name):
     layer, inputs = getattr(L, name)(2, 3), x(2, 2000, 2).astype("float32")
