@@ -132,6 +132,11 @@ def x(*shape, seed=0, low=-2.0, high=2.0):
     return np.asarray(np.random.default_rng([seed, *shape]).uniform(low, high, shape))
 
 
+def on_device(*shape, seed=0):
+    """The same numbers as a Tensor on the default device."""
+    return Tensor(x(*shape, seed=seed))
+
+
 def positive(*shape, seed=0):
     return x(*shape, seed=seed, low=0.5, high=2.0)
 

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 from definitions_attention import scaled_dot_product_attention
-from sampling import x
+from sampling import host, put
+from sampling import on_device as x
 
 import tinynet as tn
 import tinynet.functions as F
@@ -15,10 +16,10 @@ from tinynet.testing import gradcheck
 
 
 def test_a_boolean_mask_is_true_where_a_key_takes_part():
-    q, k, v, mask = x(3, 2), x(4, 2), x(4, 5), np.array([True, False, True, False])
+    q, k, v, mask = x(3, 2), x(4, 2), x(4, 5), Tensor([True, False, True, False])
     y = F.scaled_dot_product_attention(q, k, v, mask)
     np.testing.assert_allclose(y.numpy(), F.scaled_dot_product_attention(q, k[mask], v[mask]).numpy(), rtol=1e-13)
-    added = F.scaled_dot_product_attention(q, k, v, np.where(mask, 0.0, -np.inf))
+    added = F.scaled_dot_product_attention(q, k, v, F.where(mask, 0.0, -np.inf))
     np.testing.assert_allclose(y.numpy(), added.numpy(), rtol=1e-13)
 
 
@@ -26,7 +27,7 @@ def test_a_boolean_mask_is_true_where_a_key_takes_part():
 def test_a_query_that_sees_no_key_gets_zeros_and_gives_no_gradient(mask):
     mask[1:] = True if mask.dtype == bool else 0
     inputs = [Tensor(a, requires_grad=True) for a in (x(3, 2), x(4, 2), x(4, 5))]
-    y = F.scaled_dot_product_attention(*inputs, mask)
+    y = F.scaled_dot_product_attention(*inputs, Tensor(mask))
     assert not y.numpy()[0].any()
     y.sum().backward()
     assert not inputs[0].grad.numpy()[0].any()
@@ -36,15 +37,15 @@ def test_a_query_that_sees_no_key_gets_zeros_and_gives_no_gradient(mask):
 def test_causal_queries_do_not_see_what_comes_after():
     q, k, v = x(5, 2), x(5, 2, seed=1), x(5, 3)
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    np.testing.assert_allclose(y.numpy()[0], v[0], rtol=1e-13)
-    k[3:], v[3:] = 100.0, np.nan
+    np.testing.assert_allclose(y.numpy()[0], v[0].numpy(), rtol=1e-13)
+    k.data[3:], v.data[3:] = 100.0, np.nan
     with np.errstate(invalid="ignore"):
         weights_of_nan = F.scaled_dot_product_attention(q[:3], k[:3], v[:3], is_causal=True)
     np.testing.assert_allclose(weights_of_nan.numpy(), y.numpy()[:3], rtol=1e-13)
-    mask = np.tri(5, dtype=bool)
+    mask = Tensor(np.tri(5, dtype=bool))
     np.testing.assert_array_equal(
-        F.scaled_dot_product_attention(q, k, x(5, 3), mask).data,
-        F.scaled_dot_product_attention(q, k, x(5, 3), is_causal=True).data,
+        F.scaled_dot_product_attention(q, k, x(5, 3), mask).numpy(),
+        F.scaled_dot_product_attention(q, k, x(5, 3), is_causal=True).numpy(),
     )
 
 
@@ -77,7 +78,11 @@ def attend(*arguments, **keywords):
         (attend(x(2, 3, 2), x(3, 4, 2), x(4, 2)), ValueError, "the axes before the last two do not fit together"),
         (attend(x(3, 2), x(4, 2), x(4, 2), x(4, 3)), ValueError, "attn_mask of shape (4, 3) does not broadcast to (3, 4)"),
         (attend(x(3, 2), x(4, 2), x(4, 2), x(1, 3, 4)), ValueError, "attn_mask of shape (1, 3, 4) does not broadcast"),
-        (attend(x(3, 2), x(4, 2), x(4, 2), np.ones((3, 4), int)), TypeError, "attn_mask has dtype int64, expected booleans"),
+        (
+            attend(x(3, 2), x(4, 2), x(4, 2), tn.ones(3, 4, dtype=int)),
+            TypeError,
+            "attn_mask has dtype int64, expected booleans",
+        ),
         (
             attend(x(3, 2), x(4, 2), x(4, 2), x(3, 4), True),
             ValueError,
@@ -99,19 +104,20 @@ def multi_head(*arguments, seed=0, **keywords):
     tn.manual_seed(seed)
     layer = L.MultiHeadAttention(*arguments, **keywords).astype("float64")
     for p in layer.parameters():
-        p.data[...] = x(*p.shape, seed=p.size)
+        p.data[...] = x(*p.shape, seed=p.size).data
     return layer
 
 
 def by_heads(layer, q, k, v, allowed=True):
     """The layer's result for a batch, one head at a time, from the definition of attention."""
-    weights, n = layer.in_proj_weight.data, layer.embed_dim // layer.num_heads
-    biases = np.zeros(3 * layer.embed_dim) if layer.in_proj_bias is None else layer.in_proj_bias.data
+    q, k, v = map(host, (q, k, v))
+    weights, n = layer.in_proj_weight.numpy(), layer.embed_dim // layer.num_heads
+    biases = np.zeros(3 * layer.embed_dim) if layer.in_proj_bias is None else layer.in_proj_bias.numpy()
     q, k, v = (a @ w.T + b for a, w, b in zip((q, k, v), np.split(weights, 3), np.split(biases, 3), strict=True))
     heads = [slice(i * n, (i + 1) * n) for i in range(layer.num_heads)]
     y = [scaled_dot_product_attention(q[..., h], k[..., h], v[..., h], allowed) for h in heads]
-    return np.concatenate(y, axis=-1) @ layer.out_proj.weight.data.T + (
-        0 if layer.out_proj.bias is None else layer.out_proj.bias.data
+    return np.concatenate(y, axis=-1) @ layer.out_proj.weight.numpy().T + (
+        0 if layer.out_proj.bias is None else layer.out_proj.bias.numpy()
     )
 
 
@@ -128,15 +134,15 @@ def test_heads(heads, bias):
 def test_a_boolean_mask_of_the_layer_is_true_where_a_key_takes_no_part():
     layer, q, k = multi_head(4, 2), x(2, 3, 4), x(2, 5, 4)
     blocked = np.array([False, True, False, True, False])
-    expected = layer(q, k[:, ~blocked]).data
+    expected = layer(q, k[:, Tensor(~blocked)]).numpy()
     mask = np.broadcast_to(blocked, (3, 5))
     for attn_mask in (mask, blocked[None], np.broadcast_to(mask, (4, 3, 5)), mask[None, None], np.where(mask, -np.inf, 0.0)):
-        np.testing.assert_allclose(layer(q, k, attn_mask=attn_mask).numpy(), expected, rtol=1e-12)
+        np.testing.assert_allclose(layer(q, k, attn_mask=Tensor(attn_mask)).numpy(), expected, rtol=1e-12)
     padding = np.stack([blocked, np.zeros(5, bool)])
-    y = layer(q, k, key_padding_mask=padding).data
+    y = layer(q, k, key_padding_mask=Tensor(padding)).numpy()
     np.testing.assert_allclose(y[0], expected[0], rtol=1e-12)
     np.testing.assert_allclose(y[1], layer(q, k).numpy()[1], rtol=1e-12)
-    np.testing.assert_allclose(layer(q, k, key_padding_mask=np.where(padding, -np.inf, 0.0)).numpy(), y, rtol=1e-12)
+    np.testing.assert_allclose(layer(q, k, key_padding_mask=Tensor(np.where(padding, -np.inf, 0.0))).numpy(), y, rtol=1e-12)
 
 
 def test_masks_of_the_layer_together():
@@ -153,7 +159,7 @@ def test_masks_of_the_layer_together():
         {"attn_mask": np.where(later, -np.inf, 0.0), "key_padding_mask": padding},
         {"attn_mask": np.where(later, -np.inf, 0.0), "key_padding_mask": floats},
     ]:
-        np.testing.assert_allclose(layer(q, **keywords).numpy(), expected, rtol=1e-12)
+        np.testing.assert_allclose(layer(q, **put(keywords)).numpy(), expected, rtol=1e-12)
     np.testing.assert_allclose(layer(q, is_causal=True).numpy(), by_heads(layer, q, q, q, ~later), rtol=1e-12)
 
 
@@ -181,8 +187,8 @@ def test_weights_are_dropped_in_training_only():
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_dtype_is_kept_by_the_layer(dtype):
     layer = L.MultiHeadAttention(4, 2).astype(dtype)
-    q, mask = Tensor(x(2, 3, 4).astype(dtype), requires_grad=True), np.array([[False, False, True]])
-    for y in (layer(q), layer(q, x(2, 3, 4).astype(dtype), attn_mask=mask, key_padding_mask=np.zeros((2, 3), dtype))):
+    q, mask = Tensor(x(2, 3, 4).astype(dtype), requires_grad=True), Tensor([[False, False, True]])
+    for y in (layer(q), layer(q, x(2, 3, 4).astype(dtype), attn_mask=mask, key_padding_mask=tn.zeros(2, 3, dtype=dtype))):
         gradients = tn.grad(y, [q, *layer.parameters()], np.ones(y.shape, dtype))
         assert {t.dtype for t in (y, *gradients)} == {np.dtype(dtype)}
 
@@ -224,28 +230,28 @@ def layer_on(*inputs, **keywords):
         ),
         (layer_on(ROWS, ROWS, x(2, 5, 4)), ValueError, "expected k and v of one shape"),
         (layer_on(ROWS, ROWS[0]), ValueError, "expected k and v of one shape"),
-        (layer_on(ROWS, attn_mask=np.ones((3, 3)), is_causal=True), ValueError, "expected no attn_mask beside it"),
+        (layer_on(ROWS, attn_mask=tn.ones(3, 3), is_causal=True), ValueError, "expected no attn_mask beside it"),
         (
-            layer_on(ROWS, attn_mask=np.ones((3, 3), int)),
+            layer_on(ROWS, attn_mask=tn.ones(3, 3, dtype=int)),
             TypeError,
             "attn_mask has dtype int64, expected booleans (True: takes no",
         ),
         (
-            layer_on(ROWS, key_padding_mask=np.ones((2, 3), int)),
+            layer_on(ROWS, key_padding_mask=tn.ones(2, 3, dtype=int)),
             TypeError,
             "key_padding_mask has dtype int64, expected booleans",
         ),
         (
-            layer_on(ROWS, attn_mask=np.ones((3, 2))),
+            layer_on(ROWS, attn_mask=tn.ones(3, 2)),
             ValueError,
             "attn_mask of shape (3, 2) does not broadcast to (2, 2, 3, 3)",
         ),
         (
-            layer_on(ROWS, attn_mask=np.ones((2, 3, 3))),
+            layer_on(ROWS, attn_mask=tn.ones(2, 3, 3)),
             ValueError,
             "attn_mask has shape (2, 3, 3), expected (4, 3, 3) for batch",
         ),
-        (layer_on(ROWS, key_padding_mask=np.ones((2, 2))), ValueError, "key_padding_mask has shape (2, 2), expected (2, 3)"),
+        (layer_on(ROWS, key_padding_mask=tn.ones(2, 2)), ValueError, "key_padding_mask has shape (2, 2), expected (2, 3)"),
     ],
 )
 def test_bad_input_of_the_layer(call, error, says):
@@ -274,25 +280,25 @@ def test_encoder_layer(norm_first, activation):
     later = ~np.tri(3, dtype=bool)
 
     def feed(a):
-        a = a @ layer.linear1.weight.data.T + layer.linear1.bias.data
+        a = a @ layer.linear1.weight.numpy().T + layer.linear1.bias.numpy()
         a = np.maximum(a, 0) if activation == "relu" else activation(a)
-        return a @ layer.linear2.weight.data.T + layer.linear2.bias.data
+        return a @ layer.linear2.weight.numpy().T + layer.linear2.bias.numpy()
 
     def attend(a):
         return by_heads(layer.self_attn, a, a, a, ~later)
 
     if norm_first:
-        expected = inputs + attend(normed(inputs))
+        expected = host(inputs) + attend(normed(host(inputs)))
         expected = expected + feed(normed(expected))
     else:
-        expected = normed(inputs + attend(inputs))
+        expected = normed(host(inputs) + attend(inputs))
         expected = normed(expected + feed(expected))
     for keywords in (
         {"is_causal": True},
         {"src_mask": later},
         {"src_key_padding_mask": np.zeros((2, 3), bool), "is_causal": True},
     ):
-        np.testing.assert_allclose(layer(inputs, **keywords).numpy(), expected, rtol=1e-11)
+        np.testing.assert_allclose(layer(inputs, **put(keywords)).numpy(), expected, rtol=1e-11)
     np.testing.assert_allclose(layer(inputs[0], is_causal=True).numpy(), expected[0], rtol=1e-11)
 
 
@@ -337,9 +343,9 @@ def test_positional_encoding(width):
             expected[t, i] = np.cos(angle) if i % 2 else np.sin(angle)
     for length in (50, 7, 1, 0):
         inputs = x(2, length, width)
-        np.testing.assert_allclose(layer(inputs).numpy(), inputs + expected[:length], rtol=1e-13, atol=1e-13)
-        np.testing.assert_allclose(layer(inputs[0]).numpy(), inputs[0] + expected[:length], rtol=1e-13, atol=1e-13)
-    assert layer(np.zeros((1, 3, width), int)).dtype == np.float32
+        np.testing.assert_allclose(layer(inputs).numpy(), host(inputs) + expected[:length], rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(layer(inputs[0]).numpy(), host(inputs[0]) + expected[:length], rtol=1e-13, atol=1e-13)
+    assert layer(tn.zeros(1, 3, width, dtype=int)).dtype == np.float32
     for dtype in ("float32", "float16"):
         inputs = Tensor(np.zeros((1, 50, width), dtype), requires_grad=True)
         y = layer(inputs)

@@ -14,6 +14,8 @@ import tinynet as tn
 from benchmarks import gpu, growth, limits, networks, op_overhead, step_time, time_to_accuracy, turns
 from benchmarks.turns import Contender
 
+pytestmark = pytest.mark.cpu  # programs that run by themselves
+
 FAKE = """
 import os
 from benchmarks import turns

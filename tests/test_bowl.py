@@ -5,6 +5,8 @@ import pytest
 
 from benchmarks import bowl
 
+pytestmark = pytest.mark.cpu  # a benchmark
+
 
 def test_gradient_descent_needs_what_theory_says():
     (_, rate, _, steps), *_ = bowl.theory()

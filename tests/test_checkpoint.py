@@ -72,7 +72,7 @@ def test_arrays_of_every_layout(path, array):
     tn.save(path, {"x": array})
     found = tn.load(path)["x"]
     assert found.shape == np.shape(array)
-    np.testing.assert_array_equal(found.numpy(), np.asarray(array))
+    np.testing.assert_array_equal(found.numpy(), array.numpy() if isinstance(array, tn.Tensor) else np.asarray(array))
     assert found.dtype.isnative
 
 

@@ -41,7 +41,7 @@ class Watched(tn.Sequential):
     def forward(self, x):
         if self.training:
             hidden = super().forward(x)
-            self.seen.append((self[0].weight.data.copy(), x.data.copy(), hidden.data.copy()))
+            self.seen.append(tuple(t.numpy().copy() for t in (self[0].weight, x, hidden)))
             return hidden
         return super().forward(x)
 

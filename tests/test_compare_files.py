@@ -12,6 +12,8 @@ from tinynet.compare import Comparison, Run, Target, surfaces, trajectories
 from tinynet.compare.curves import centred
 from tinynet.compare.pictures import COLOURS, STYLES, look
 
+pytestmark = pytest.mark.cpu  # tables and files
+
 
 def comparison():
     """Two optimizers, two rates, two seeds; one run diverges to infinity, one to NaN."""

@@ -8,6 +8,8 @@ from tinynet import optim
 from tinynet.compare import Surface, fewest_steps, surfaces, trajectories
 from tinynet.compare.contours import fitting_window, grid_values, until_it_leaves
 
+pytestmark = pytest.mark.cpu  # two numbers and drawings: always computed on the CPU
+
 SURFACES = {name: s for name, s in vars(surfaces).items() if isinstance(s, Surface)}
 RULES = {
     "SGD": lambda params: optim.SGD(params, lr=0.002),

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from sampling import x
+from sampling import on_device as x
 
 import tinynet as tn
 import tinynet.functions as F
@@ -63,6 +63,7 @@ WAYS = [("0", 0.0), ("0", 1e9), pytest.param("1", 0.0, marks=pytest.mark.skipif(
 @pytest.mark.parametrize("room", [2**20, 3000, 1], ids=["whole", "some rows", "one row"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.usefixtures("many_parts")
+@pytest.mark.cpu  # the ways are those of a CPU
 def test_every_way_of_going_about_it_gives_the_same(case, room, numba, run, monkeypatch):
     at, *arrays = operands(case)
     monkeypatch.setenv("TINYNET_NUMBA", "0")
@@ -81,6 +82,7 @@ def test_every_way_of_going_about_it_gives_the_same(case, room, numba, run, monk
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.usefixtures("many_parts")
+@pytest.mark.cpu  # threads on a CPU
 def test_the_number_of_threads_changes_no_bit(case, monkeypatch):
     at, *arrays = operands(case, "float32")
     results = []
@@ -93,6 +95,7 @@ def test_the_number_of_threads_changes_no_bit(case, monkeypatch):
 
 
 @pytest.mark.usefixtures("many_parts")
+@pytest.mark.cpu  # NumPy's own settings
 def test_numpy_is_left_as_it_was():
     before = np.getbufsize()
     at, *arrays = operands(CASES[0])
@@ -103,6 +106,7 @@ def test_numpy_is_left_as_it_was():
     assert np.getbufsize() == before
 
 
+@pytest.mark.cpu  # buffers are kept on a CPU
 def test_a_result_is_not_a_buffer_that_is_used_again():
     at, a, w, bias, g = operands(CASES[0])
     first = everything(at, a, w, bias, g)
@@ -122,7 +126,7 @@ def test_float16_is_rounded_once():
 
 def test_a_nan_reaches_what_sees_it_and_nothing_else():
     a, w = x(1, 1, 5, 5), x(1, 1, 3, 3, seed=1)
-    a[0, 0, 0, 0] = np.nan
+    a.data[0, 0, 0, 0] = np.nan
     y = F.conv2d(a, w, padding=1).numpy()[0, 0]
     assert np.isnan(y[:2, :2]).all()
     assert np.isnan(y).sum() == 4
@@ -145,7 +149,7 @@ def test_the_transpose_of_a_convolution():
 
 
 def test_fold_counts_how_often_a_pixel_is_seen():
-    ones = F.unfold(np.ones((1, 1, 4, 4)), 3)
+    ones = F.unfold(tn.ones(1, 1, 4, 4), 3)
     assert F.fold(ones, 4, 3).numpy()[0, 0].tolist() == [[1, 2, 2, 1], [2, 4, 4, 2], [2, 4, 4, 2], [1, 2, 2, 1]]
 
 
@@ -155,7 +159,7 @@ def test_third_derivatives():
     assert tn.gradcheck(lambda a, w: tn.grad((F.conv2d(a, w) ** 3).sum(), (a, w), create_graph=True), [a, w], order=2)
 
 
-IMAGE, WEIGHT = np.zeros((2, 4, 5, 6), "float32"), np.zeros((6, 4, 3, 3), "float32")
+IMAGE, WEIGHT = tn.zeros(2, 4, 5, 6), tn.zeros(6, 4, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +172,8 @@ IMAGE, WEIGHT = np.zeros((2, 4, 5, 6), "float32"), np.zeros((6, 4, 3, 3), "float
         (lambda: F.conv2d(IMAGE, WEIGHT, groups=2), "x of shape (2, 4, 5, 6) has 4 channels, expected 8 for weight (6, 4, "),
         (lambda: F.conv2d(IMAGE, WEIGHT[:5, :2], groups=2), "conv2d: groups is 2, which does not divide the first axis of"),
         (lambda: F.conv2d(IMAGE, WEIGHT, groups=0), "conv2d: groups is 0, expected an integer of at least 1"),
-        (lambda: F.conv2d(IMAGE, WEIGHT, np.zeros(4)), "conv2d: bias has shape (4,), expected (6,), one for each output"),
-        (lambda: F.conv2d(IMAGE, WEIGHT, np.zeros((6, 1))), "conv2d: bias has shape (6, 1), expected (6,)"),
+        (lambda: F.conv2d(IMAGE, WEIGHT, tn.zeros(4)), "conv2d: bias has shape (4,), expected (6,), one for each output"),
+        (lambda: F.conv2d(IMAGE, WEIGHT, tn.zeros(6, 1)), "conv2d: bias has shape (6, 1), expected (6,)"),
         (lambda: F.conv2d(IMAGE, WEIGHT, stride=0), "conv2d: stride is 0, expected an integer of at least 1 or 2 of them"),
         (lambda: F.conv2d(IMAGE, WEIGHT, stride=1.5), "conv2d: stride is 1.5, expected an integer"),
         (lambda: F.conv2d(IMAGE, WEIGHT, stride=(1, 2, 3)), "conv2d: stride is (1, 2, 3), expected an integer"),
@@ -184,7 +188,7 @@ IMAGE, WEIGHT = np.zeros((2, 4, 5, 6), "float32"), np.zeros((6, 4, 3, 3), "float
         (lambda: F.conv2d(IMAGE, WEIGHT[:, :, :0]), "conv2d: kernel_size is (0, 3), expected an integer of at least 1"),
         (lambda: F.conv_transpose2d(IMAGE, WEIGHT), "has 4 channels, expected 6 for weight (6, 4, 3, 3)"),
         (lambda: F.conv_transpose2d(IMAGE[:, :3], WEIGHT[:3], groups=2), "groups is 2, which does not divide the first"),
-        (lambda: F.conv_transpose2d(IMAGE, WEIGHT[:4], np.zeros(6)), "bias has shape (6,), expected (4,)"),
+        (lambda: F.conv_transpose2d(IMAGE, WEIGHT[:4], tn.zeros(6)), "bias has shape (6,), expected (4,)"),
         (lambda: F.conv_transpose2d(IMAGE, WEIGHT[:4], output_padding=1), "output_padding is (1, 1), expected less than st"),
         (lambda: F.conv_transpose2d(IMAGE, WEIGHT[:4], output_padding=-1), "output_padding is -1, expected an integer of a"),
         (lambda: F.conv_transpose2d(IMAGE, WEIGHT[:4], padding=4), "would come out with size (-1, 0); padding (4, 4) is to"),

@@ -18,6 +18,8 @@ from tinynet.datasets import MNIST, DatasetError, download, mnist, read_idx
 from tinynet.datasets import images as image_sets
 from tinynet.datasets.download import DownloadError, fetch
 
+pytestmark = pytest.mark.cpu  # files, read into NumPy arrays
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
 

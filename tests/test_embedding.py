@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sampling import x
+from sampling import put, settled, x
 
 import tinynet as tn
 import tinynet.functions as F
@@ -10,15 +10,16 @@ from tinynet import layers as L
 from tinynet.tensor import Tensor
 
 TABLE = x(4, 2)
+ON_DEVICE = Tensor(TABLE)
 
 
-@pytest.mark.parametrize("kind", [np.array, Tensor, np.ndarray.tolist, lambda a: a.astype("uint8")])
+@pytest.mark.parametrize("kind", [put, Tensor, np.ndarray.tolist, lambda a: put(a.astype("uint8"))])
 def test_rows_at_ids(kind):
     ids = np.array([[3, 0], [3, 3]])
-    y = F.embedding(kind(ids), TABLE)
+    y = F.embedding(kind(ids), ON_DEVICE)
     assert y.shape == (2, 2, 2)
     np.testing.assert_array_equal(y.numpy(), TABLE[ids])
-    np.testing.assert_array_equal(F.embedding(2, TABLE).numpy(), TABLE[2])
+    np.testing.assert_array_equal(F.embedding(2, ON_DEVICE).numpy(), TABLE[2])
 
 
 def test_gradients_of_repeated_ids_add_up():
@@ -46,20 +47,20 @@ def test_the_padding_row_gets_no_gradient(padding_idx):
 @pytest.mark.parametrize(
     ("ids", "weight", "padding_idx", "error", "says"),
     [
-        ([0, 4], TABLE, None, IndexError, r"id 4 at position \(1,\) is outside \[0, 4\), .* shape \(4, 2\)"),
-        ([[0, 1], [-1, 7]], TABLE, None, IndexError, r"id -1 at position \(1, 0\)"),
-        (-1, TABLE, 3, IndexError, r"id -1 at position \(\)"),
-        ([0], np.zeros((0, 2)), None, IndexError, r"id 0 at position \(0,\) is outside \[0, 0\)"),
-        ([0.0, 1.0], TABLE, None, TypeError, "ids must be integers, got float32"),
-        ([True], TABLE, None, TypeError, "got bool"),
-        ([0], TABLE[0], None, ValueError, r"weight has shape \(2,\), expected \(rows, width\)"),
-        ([0], TABLE, 4, ValueError, r"padding_idx is 4, expected a row .* shape \(4, 2\)"),
-        ([0], TABLE, -5, ValueError, "padding_idx is -5"),
+        ([0, 4], ON_DEVICE, None, IndexError, r"id 4 at position \(1,\) is outside \[0, 4\), .* shape \(4, 2\)"),
+        ([[0, 1], [-1, 7]], ON_DEVICE, None, IndexError, r"id -1 at position \(1, 0\)"),
+        (-1, ON_DEVICE, 3, IndexError, r"id -1 at position \(\)"),
+        ([0], tn.zeros(0, 2), None, IndexError, r"id 0 at position \(0,\) is outside \[0, 0\)"),
+        ([0.0, 1.0], ON_DEVICE, None, TypeError, "ids must be integers, got float32"),
+        ([True], ON_DEVICE, None, TypeError, "got bool"),
+        ([0], ON_DEVICE[0], None, ValueError, r"weight has shape \(2,\), expected \(rows, width\)"),
+        ([0], ON_DEVICE, 4, ValueError, r"padding_idx is 4, expected a row .* shape \(4, 2\)"),
+        ([0], ON_DEVICE, -5, ValueError, "padding_idx is -5"),
     ],
 )
 def test_what_does_not_fit(ids, weight, padding_idx, error, says):
     with pytest.raises(error, match=f"embedding: .*{says}"):
-        F.embedding(ids, weight, padding_idx)
+        settled(F.embedding, ids, weight, padding_idx)
 
 
 # ------------------------------------------------------------------------------------------------------------- layer
@@ -71,7 +72,7 @@ def test_the_layer_looks_up_its_weight():
     assert repr(layer) == "Embedding(4, 2, padding_idx=3)"
     assert repr(L.Embedding(4, 2)) == "Embedding(4, 2)"
     assert (layer.num_embeddings, layer.embedding_dim, layer.padding_idx) == (4, 2, 3)
-    y = layer(np.array([[0, 3], [1, 1]]))
+    y = layer(Tensor([[0, 3], [1, 1]]))
     np.testing.assert_array_equal(y.numpy(), layer.weight.numpy()[[[0, 3], [1, 1]]])
     y.sum().backward()
     assert layer.weight.grad.tolist() == [[1, 1], [2, 2], [0, 0], [0, 0]]
@@ -79,7 +80,7 @@ def test_the_layer_looks_up_its_weight():
 
 def test_the_layer_starts_normal_with_a_padding_row_of_zeros():
     tn.manual_seed(0)
-    weight = L.Embedding(500, 100, padding_idx=7).weight.data
+    weight = L.Embedding(500, 100, padding_idx=7).weight.numpy()
     assert (weight[7] == 0).all()
     rest = np.delete(weight, 7, axis=0)
     assert abs(rest.mean()) < 0.02

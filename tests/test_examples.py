@@ -14,6 +14,8 @@ import pytest
 
 import tinynet as tn
 
+pytestmark = pytest.mark.cpu  # programs that run by themselves
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = ("train_mnist", "compare_optimizers")
 

@@ -14,6 +14,8 @@ from tinynet import functions as F
 from tinynet import layers as L
 from tinynet.graph import svg, text_width
 
+pytestmark = pytest.mark.cpu  # drawings
+
 
 def mlp():
     return tn.Sequential(L.Flatten(), L.Linear(None, 32), L.ReLU(), L.Linear(32, 16), L.Dropout(0.1), L.Linear(16, 10))

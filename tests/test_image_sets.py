@@ -10,6 +10,8 @@ from tinynet.data import DataLoader
 from tinynet.datasets import CIFAR10, MNIST, DatasetError, FashionMNIST, download
 from tinynet.datasets import images as image_sets
 
+pytestmark = pytest.mark.cpu  # files, read into NumPy arrays
+
 SETS = [FashionMNIST, CIFAR10]
 
 

@@ -13,6 +13,8 @@ from tinynet.kernels.source import array_source, loop_source, numbers_source
 from tinynet.kernels.trace import Untraceable, trace
 from tinynet.kernels.update import update_for
 
+pytestmark = pytest.mark.cpu  # what runs on a CPU: NumPy and Numba's loops
+
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
 
 

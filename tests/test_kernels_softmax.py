@@ -5,6 +5,8 @@ import pytest
 
 from tinynet.kernels import compiled, cross_entropy, cross_entropy_grad, softmax
 
+pytestmark = pytest.mark.cpu  # Numba's loops
+
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
 
 

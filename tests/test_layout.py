@@ -7,6 +7,8 @@ import pytest
 
 from tinynet.layout import Box, Wire, place
 
+pytestmark = pytest.mark.cpu  # drawings: no arrays
+
 
 def random_diagram(seed):
     """Boxes in an order in which wires lead forwards only, some wide, some tall, some with several ports."""

@@ -25,7 +25,7 @@ def modes(model):
 
 
 def weights(model):
-    return {name: t.data.copy() for name, t in model.state_dict().items()}
+    return {name: t.numpy().copy() for name, t in model.state_dict().items()}
 
 
 def assert_equal(a, b):
@@ -39,12 +39,12 @@ def assert_equal(a, b):
 
 def test_evaluate():
     model, (x, y) = net(), data()
-    logits = model.eval()(x)
+    logits = model.eval()(tn.tensor(x))
     model.train()
     found = model.evaluate((x, y))
     assert found == {
-        "loss": pytest.approx(F.cross_entropy(logits, y).item(), rel=1e-6),
-        "accuracy": (logits.data.argmax(axis=1) == y).mean(),
+        "loss": pytest.approx(F.cross_entropy(logits, tn.tensor(y)).item(), rel=1e-6),
+        "accuracy": (logits.numpy().argmax(axis=1) == y).mean(),
     }
     assert all(type(number) is float for number in found.values())
     assert model.evaluate((x, y), batch_size=7) == pytest.approx(found, rel=1e-6)
@@ -59,7 +59,7 @@ def test_evaluate():
 @pytest.mark.parametrize("batch_size", [1, 7, 50, 1024])
 def test_predict_in_batches_is_predict_at_once(batch_size):
     model, (x, _) = net(), data()
-    expected = model.eval()(x)
+    expected = model.eval()(tn.tensor(x))
     model.train()
     found = model.predict(x, batch_size=batch_size)
     assert type(found) is tn.Tensor
@@ -69,7 +69,7 @@ def test_predict_in_batches_is_predict_at_once(batch_size):
 
 def test_predict_takes_what_a_tensor_takes():
     model, (x, _) = net(), data()
-    expected = model.predict(x).data
+    expected = model.predict(x).numpy()
     for kind in (tn.tensor(x), tn.tensor(x, requires_grad=True), x.tolist(), np.asfortranarray(x), x[::-1][::-1]):
         np.testing.assert_allclose(model.predict(kind).numpy(), expected, rtol=1e-6)
     assert model.predict(np.ones((2, 4), int)).dtype == np.float32

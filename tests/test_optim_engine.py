@@ -170,9 +170,9 @@ def test_a_loop_is_shared_among_threads_where_a_trial_shows_that_to_be_faster(fa
     runs.run(loop, None, None, sharing.SHARED_FROM - 1)
     assert not how[-1]
     monkeypatch.setenv("TINYNET_THREADS", "1")
-    for _ in range(again):
+    for _ in range(2 * again):
         runs.run(loop, None, None, sharing.SHARED_FROM)
-    assert not any(how[-again:])
+    assert not any(how[-again : -2 * trial - 1])  # after the first trial, before the second
 
 
 def test_assigning_to_the_state_writes_into_the_buffer(engine):

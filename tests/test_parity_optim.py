@@ -10,9 +10,7 @@ import tinynet as tn
 from tinynet import optim
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: pip install torch")
-pytestmark = (
-    pytest.mark.cpu
-)  # on every backend the formulas are those of test_optim.py, which are compared with PyTorch here
+pytestmark = pytest.mark.cpu  # test_optim.py compares with the same formulas on every backend
 
 STEPS = 50
 SHAPE = (6, 4)

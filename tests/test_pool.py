@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 from definitions_pool import avg_pool, max_pool
-from sampling import whole, x
+from sampling import on_device as x
+from sampling import whole
 
 import tinynet as tn
 import tinynet.functions as F
@@ -36,11 +37,11 @@ def test_the_gradient_of_a_tie_goes_to_the_first():
 
 def test_a_nan_comes_out_as_nan_and_gets_the_gradient():
     a = np.array([[1.0, np.nan, np.inf, 2.0, 0.0, 3.0]])
-    y = F.max_pool1d(a, 2)
+    y = F.max_pool1d(Tensor(a), 2)
     np.testing.assert_array_equal(y.numpy(), [[np.nan, np.inf, 3]])
     assert gradient(lambda a: F.max_pool1d(a, 2), a).tolist() == [[0, 1, 1, 0, 0, 1]]
-    np.testing.assert_array_equal(F.max_pool1d(a, 3, 1).numpy(), [[np.nan, np.nan, np.inf, 3]])
-    assert np.isnan(F.max_pool2d(np.full((1, 3, 3), np.nan), 3, 2, 1).numpy()).all()
+    np.testing.assert_array_equal(F.max_pool1d(Tensor(a), 3, 1).numpy(), [[np.nan, np.nan, np.inf, 3]])
+    assert np.isnan(F.max_pool2d(tn.full((1, 3, 3), np.nan), 3, 2, 1).numpy()).all()
 
 
 def test_padding_never_wins():
@@ -49,13 +50,13 @@ def test_padding_never_wins():
     low = np.full((1, 1, 3, 3), -np.inf)
     assert gradient(lambda a: F.max_pool2d(a, 3, 1, 1), low).sum() == 9  # all of it stays in x
     bottom = np.full((1, 4), np.iinfo(np.int8).min, np.int8)
-    assert F.max_pool1d(bottom, 3, 2, 1).tolist() == [[-128, -128]]
+    assert F.max_pool1d(Tensor(bottom), 3, 2, 1).tolist() == [[-128, -128]]
 
 
 def test_a_window_of_padding_alone():
     """It takes a dilation that steps over all of x, and is -inf, as in PyTorch."""
     a = np.array([[[5.0]]])
-    assert F.max_pool1d(a, 2, 1, 1, dilation=2).tolist() == [[[-np.inf]]]
+    assert F.max_pool1d(Tensor(a), 2, 1, 1, dilation=2).tolist() == [[[-np.inf]]]
     assert gradient(lambda a: F.max_pool1d(a, 2, 1, 1, dilation=2), a).tolist() == [[[0]]]
     many = np.ones((1, 9000, 1))  # a compiled loop where there is one
     assert not gradient(lambda a: F.max_pool1d(a, 2, 1, 1, dilation=2), many).any()
@@ -64,7 +65,7 @@ def test_a_window_of_padding_alone():
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "int16", "float16"])
 def test_maxima_keep_their_dtype(dtype):
     a = whole(2, 3, 6, 6, high=100).astype(dtype)
-    y = F.max_pool2d(a, 2)
+    y = F.max_pool2d(Tensor(a), 2)
     assert y.dtype == dtype
     np.testing.assert_array_equal(y.numpy(), a.reshape(2, 3, 3, 2, 3, 2).max(axis=(3, 5)))
 
@@ -72,8 +73,8 @@ def test_maxima_keep_their_dtype(dtype):
 def test_a_kernel_of_more_than_255_places():
     a = x(1, 1, 18, 17)
     y = F.max_pool2d(a, (18, 17))
-    assert y.item() == a.max()
-    np.testing.assert_array_equal(gradient(lambda a: F.max_pool2d(a, (18, 17)), a), a == a.max())
+    assert y.item() == a.max().item()
+    np.testing.assert_array_equal(gradient(lambda a: F.max_pool2d(a, (18, 17)), a), (a == a.max()).numpy())
 
 
 # ---------------------------------------------------------------------------------------------------- every window
@@ -95,11 +96,11 @@ def test_windows_of_all_kinds():
             if dilation * (kernel - 1) < size + 2 * padding and (padding == 0 or dilation == 1):
                 arguments = kernel, stride, padding, dilation, ceil_mode
                 np.testing.assert_array_equal(
-                    F.max_pool1d(a, *arguments).numpy(), max_pool(1)(a, *arguments), str(arguments)
+                    F.max_pool1d(a, *arguments).numpy(), max_pool(1)(a.numpy(), *arguments), str(arguments)
                 )
         for include in (True, False):
             arguments = kernel, stride, padding, ceil_mode, include
-            expected = avg_pool(1)(a, *arguments)
+            expected = avg_pool(1)(a.numpy(), *arguments)
             np.testing.assert_allclose(F.avg_pool1d(a, *arguments).numpy(), expected, rtol=1e-14, err_msg=str(arguments))
 
 
@@ -113,11 +114,12 @@ def test_the_gradient_of_pooling_is_the_transpose():
         ):
             y = f(a).numpy()
             g = np.cos(np.arange(y.size)).reshape(y.shape)
-            assert (y * g).sum() == pytest.approx((a * gradient(f, a, g)).sum(), rel=1e-10, abs=1e-12)
+            assert (y * g).sum() == pytest.approx((a.numpy() * gradient(f, a, g)).sum(), rel=1e-10, abs=1e-12)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 1)])
 @NUMBA
+@pytest.mark.cpu  # Numba's loops
 def test_large_arrays_by_compiled_loops_and_by_array_code(kernel, stride, padding, monkeypatch):
     def f(a):
         return F.max_pool2d(a, kernel, stride, padding)
@@ -138,25 +140,25 @@ def test_large_arrays_by_compiled_loops_and_by_array_code(kernel, stride, paddin
 
 
 def test_averages_of_half_precision_do_not_overflow():
-    a = np.full((1, 8, 8), 60000, np.float16)
+    a = tn.full((1, 8, 8), 60000.0, dtype="float16")
     assert (F.avg_pool2d(a, 4).numpy() == 60000).all()
     assert (F.adaptive_avg_pool2d(a, 3).numpy() == 60000).all()
     assert F.avg_pool2d(a, 4).dtype == F.adaptive_avg_pool2d(a, 3).dtype == np.float16
 
 
 def test_averages_of_integers_are_float32():
-    a = whole(1, 4, 6, high=200).astype("uint8")
+    a = Tensor(whole(1, 4, 6, high=200).astype("uint8"))
     for y in (F.avg_pool2d(a, 2), F.adaptive_avg_pool2d(a, 1), F.adaptive_avg_pool2d(a, 3)):
         assert y.dtype == np.float32
-    assert F.avg_pool1d(np.array([[True, True, False, True]]), 2).tolist() == [[1.0, 0.5]]
+    assert F.avg_pool1d([[True, True, False, True]], 2).tolist() == [[1.0, 0.5]]
 
 
 def test_what_is_not_finite_stays_in_its_own_cells():
     a = np.ones((1, 5, 5))
     a[0, 0, 0], a[0, 4, 4] = np.inf, np.nan
-    y = F.adaptive_avg_pool2d(a, 3).numpy()
+    y = F.adaptive_avg_pool2d(Tensor(a), 3).numpy()
     np.testing.assert_array_equal(y, [[[np.inf, 1, 1], [1, 1, 1], [1, 1, np.nan]]])
-    y = F.interpolate(a[None], 3).numpy()
+    y = F.interpolate(Tensor(a[None]), 3).numpy()
     assert np.isinf(y).sum() == 1
     assert not np.isnan(y).any()  # the last element is not taken
 
@@ -167,24 +169,24 @@ def test_what_is_not_finite_stays_in_its_own_cells():
 def test_nearest_keeps_integers_and_is_exact_where_a_ratio_is_none():
     a = np.arange(7)[None, None]
     for factor in (3, 7, 49, 10.0):
-        assert F.interpolate(a, scale_factor=factor).tolist() == np.repeat(a, int(factor), axis=-1).tolist()
-        assert F.interpolate(a, int(7 * factor)).tolist() == np.repeat(a, int(factor), axis=-1).tolist()
-    assert F.interpolate(a, scale_factor=2).dtype == np.int64
-    assert F.interpolate(a, scale_factor=2, mode="linear").dtype == np.float32
+        assert F.interpolate(Tensor(a), scale_factor=factor).tolist() == np.repeat(a, int(factor), axis=-1).tolist()
+        assert F.interpolate(Tensor(a), int(7 * factor)).tolist() == np.repeat(a, int(factor), axis=-1).tolist()
+    assert F.interpolate(Tensor(a), scale_factor=2).dtype == np.int64
+    assert F.interpolate(Tensor(a), scale_factor=2, mode="linear").dtype == np.float32
 
 
 def test_linear_meets_the_ends_and_the_centres():
     line = np.linspace(1.0, 4.0, 4)[None, None]
     np.testing.assert_allclose(
-        F.interpolate(line, 7, mode="linear", align_corners=True).numpy()[0, 0], np.linspace(1, 4, 7), rtol=1e-15
+        F.interpolate(Tensor(line), 7, mode="linear", align_corners=True).numpy()[0, 0], np.linspace(1, 4, 7), rtol=1e-15
     )
-    halves = F.interpolate(line, 8, mode="linear").numpy()[0, 0]
+    halves = F.interpolate(Tensor(line), 8, mode="linear").numpy()[0, 0]
     np.testing.assert_allclose(halves, [1, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4], rtol=1e-15)
 
 
 def test_pixel_shuffle_makes_blocks_of_channels():
     a = np.arange(8.0).reshape(1, 8, 1, 1)
-    assert F.pixel_shuffle(a, 2).tolist() == [[[[0, 1], [2, 3]], [[4, 5], [6, 7]]]]
+    assert F.pixel_shuffle(Tensor(a), 2).tolist() == [[[[0, 1], [2, 3]], [[4, 5], [6, 7]]]]
 
 
 # ------------------------------------------------------------------------------------------------- what is refused
@@ -207,7 +209,7 @@ REFUSED = [
     (lambda: F.max_pool2d(IMAGE, 2, dilation=0), "dilation is 0"),
     (lambda: F.max_pool2d(x(4, 5), 2), r"max_pool2d: x has shape \(4, 5\), expected \(N, C, H, W\) or \(C, H, W\)"),
     (lambda: F.max_pool1d(IMAGE, 2), r"max_pool1d: x has shape \(2, 3, 4, 5\), expected \(N, C, L\) or \(C, L\)"),
-    (lambda: F.avg_pool2d(np.zeros((2, 3, 0, 4)), 1), r"x has shape \(2, 3, 0, 4\), expected .* with none empty but N"),
+    (lambda: F.avg_pool2d(tn.zeros(2, 3, 0, 4), 1), r"x has shape \(2, 3, 0, 4\), expected .* with none empty but N"),
     (lambda: F.avg_pool2d(IMAGE, 2, divisor_override=0), "divisor_override is 0, expected an integer other than 0"),
     (lambda: F.avg_pool2d(IMAGE, 2, divisor_override=1.5), "divisor_override is 1.5"),
     (lambda: F.adaptive_avg_pool2d(IMAGE, 0), r"adaptive_avg_pool2d: output_size is \[0, 0\], expected .* at least 1"),

@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.cpu  # texts
+
 README = Path(__file__).parent.parent / "README.md"
 
 

@@ -9,7 +9,8 @@ import tracemalloc
 import numpy as np
 import pytest
 from definitions_recurrent import gru, lstm, rnn
-from sampling import x
+from sampling import host
+from sampling import on_device as x
 
 import tinynet as tn
 import tinynet.functions as F
@@ -37,12 +38,12 @@ def flat(result):
 
 def reference(layer, name, inputs, states):
     """y, h (and c), layer by layer and direction by direction, from the definition of one."""
-    function, ends = LAYERS[name], []
+    function, ends, inputs, states = LAYERS[name], [], host(inputs), [host(s) for s in states]
     for i in range(layer.num_layers):
         outputs = []
         for reverse, suffix in enumerate(["", "_reverse"][: 2 if layer.bidirectional else 1]):
             names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if layer.bias else ()))
-            weights = [getattr(layer, f"{n}_l{i}{suffix}").data for n in names]
+            weights = [getattr(layer, f"{n}_l{i}{suffix}").numpy() for n in names]
             y, *end = function(inputs, *(s[len(ends)] for s in states), *weights, reverse=bool(reverse))
             outputs.append(y)
             ends.append(end)
@@ -79,9 +80,9 @@ def test_layers_do_what_the_definition_says(name, layers, both, bias, batch_firs
 @pytest.mark.parametrize("bias", [True, False])
 def test_cells_are_one_step(name, bias):
     cell = make(name, 3, 2, bias=bias)
-    weights = [p.data for p in cell.parameters()]
+    weights = [p.numpy() for p in cell.parameters()]
     states = [x(4, 2, seed=i) for i in range(1 + (name == "LSTMCell"))]
-    expected = CELLS[name](x(4, 3)[:, None], *states, *weights)[1:]
+    expected = CELLS[name](host(x(4, 3)[:, None]), *map(host, states), *weights)[1:]
     found = cell(x(4, 3), tuple(states) if name == "LSTMCell" else states[0])
     alone = cell(x(4, 3)[0], tuple(s[0] for s in states) if name == "LSTMCell" else states[0][0])
     found, alone = (y if isinstance(y, tuple) else (y,) for y in (found, alone))
@@ -119,7 +120,7 @@ def test_parts_of_a_batch_and_pieces_of_a_sequence(name, steps, monkeypatch):
         inputs = Tensor(x(sequences, steps, 3), requires_grad=True)
         layer = make(name, 3, 2, bidirectional=True)
         outputs = flat(layer(inputs))
-        return [*outputs, *tn.grad(outputs, [inputs, *layer.parameters()], [np.cos(y.data) for y in outputs])]
+        return [*outputs, *tn.grad(outputs, [inputs, *layer.parameters()], [np.cos(y.numpy()) for y in outputs])]
 
     whole = results(7)  # one part, and one piece
     for number, part in itertools.product(("1", "2"), (1, 3, 14)):
@@ -129,8 +130,9 @@ def test_parts_of_a_batch_and_pieces_of_a_sequence(name, steps, monkeypatch):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.cpu  # where the BLAS library is
 def test_the_blas_library_keeps_to_one_thread_meanwhile(monkeypatch):
-    (library, *_), seen = threads._libraries(), []
+    (library, *_), seen = threads.blas_libraries(), []
     monkeypatch.setattr(kernels, "parallel", lambda *job: seen.append(library.get_num_threads()) or threads.parallel(*job))
     before = library.get_num_threads()
     library.set_num_threads(2)
@@ -248,7 +250,7 @@ def test_one_float64_operand_makes_all_float64(double):
 @pytest.mark.parametrize("name", LAYERS)
 def test_lists_and_integers(name):
     layer = getattr(L, name)(2, 3)
-    for inputs in ([[[1.0, 2.0]]], [[[1, 2]]], np.array([[[1, 2]]]), tn.tensor([[[1.0, 2.0]]])):
+    for inputs in ([[[1.0, 2.0]]], [[[1, 2]]], tn.tensor([[[1, 2]]], dtype="int16"), tn.tensor([[[1.0, 2.0]]])):
         y = layer(inputs)[0]
         assert (y.dtype, y.shape) == (np.float32, (1, 1, 3))
 
@@ -257,7 +259,7 @@ def test_lists_and_integers(name):
 @pytest.mark.parametrize("shape", [(0, 4, 3), (1, 1, 3), (3, 1, 3), (1, 3)])
 def test_few_sequences_and_few_steps(name, shape):
     layer = getattr(L, name)(3, 2, num_layers=2, bidirectional=True)
-    y, h, *_ = flat(layer(np.ones(shape, "float32")))
+    y, h, *_ = flat(layer(tn.ones(shape)))
     assert y.shape == (*shape[:-1], 4)
     assert h.shape == (4, *shape[:-2], 2)
     (y.sum() + h.sum()).backward()
@@ -277,14 +279,15 @@ def test_saturated_gates_stay_finite(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_nan_goes_through(name):
-    inputs = x(2, 3, 3)
+    inputs = x(2, 3, 3).numpy().copy()
     inputs[0, 1, 0] = np.nan
-    y = make(name, 3, 2)(inputs)[0].data
+    y = make(name, 3, 2)(Tensor(inputs))[0].numpy()
     assert np.isnan(y[0, 1:]).all()
     assert np.isfinite(y[0, 0]).all()
     assert np.isfinite(y[1]).all()
 
 
+@pytest.mark.cpu  # what is kept is the engine's doing, on every backend the same
 @pytest.mark.parametrize("name", LAYERS)
 def test_long_sequences_neither_recurse_nor_leak(name):
     layer, inputs = getattr(L, name)(2, 3), x(2, 2000, 2).astype("float32")
@@ -338,11 +341,11 @@ def test_nothing_is_kept_for_a_way_back_that_is_not_recorded():
 def test_dropout_is_between_layers_in_training_only(name):
     layer, inputs = make(name, 3, 50, num_layers=2, dropout=0.5), x(2, 4, 3)
     tn.manual_seed(1)
-    first = layer(inputs)[0].data
+    first = layer(inputs)[0].numpy()
     assert not np.array_equal(layer(inputs)[0].numpy(), first)
     tn.manual_seed(1)
     np.testing.assert_array_equal(layer(inputs)[0].numpy(), first)
-    quiet = layer.eval()(inputs)[0].data
+    quiet = layer.eval()(inputs)[0].numpy()
     np.testing.assert_array_equal(layer(inputs)[0].numpy(), quiet)
     same = make(name, 3, 50, num_layers=2)
     same.load_state_dict(layer.state_dict())
@@ -350,7 +353,7 @@ def test_dropout_is_between_layers_in_training_only(name):
     nothing = make(name, 3, 50, num_layers=2, dropout=1.0)  # the second layer sees zeros, the first is not touched
     nothing.load_state_dict(layer.state_dict())
     np.testing.assert_array_equal(nothing(inputs)[0].numpy(), nothing(inputs + 1)[0].numpy())
-    state = lambda result: flat(result)[1].data[0]  # noqa: E731
+    state = lambda result: flat(result)[1].numpy()[0]  # noqa: E731
     np.testing.assert_array_equal(state(nothing(inputs)), state(same(inputs)))
 
 
@@ -362,7 +365,7 @@ def test_dropout_of_one_layer_is_warned_of(name):
 
 # -------------------------------------------------------------------------------------------------------- bad input
 
-ONES = np.ones((4, 5, 3))
+ONES = tn.ones(4, 5, 3)
 
 
 @pytest.mark.parametrize(
@@ -385,15 +388,15 @@ ONES = np.ones((4, 5, 3))
         (lambda: L.LSTM(3, 2)(ONES[:, :0]), "LSTM(3, 2): the input of shape (4, 0, 3) has no step"),
         (lambda: L.LSTM(3, 2)(ONES[0, :0]), "LSTM(3, 2): the input of shape (0, 3) has no step"),
         (
-            lambda: L.GRU(3, 2)(ONES, np.ones((4, 2))),
+            lambda: L.GRU(3, 2)(ONES, tn.ones(4, 2)),
             "GRU(3, 2): h0 has shape (4, 2), expected (1, 4, 2) for this input",
         ),
-        (lambda: L.GRU(3, 2)(ONES[0], np.ones((1, 4, 2))), "h0 has shape (1, 4, 2), expected (1, 2) for this input"),
-        (lambda: L.LSTM(3, 2)(ONES, np.ones((1, 4, 2))), "expected the states as a pair (h0, c0), got ndarray"),
-        (lambda: L.LSTM(3, 2)(ONES, (np.ones((1, 4, 2)),)), "expected the states as a pair (h0, c0), got tuple"),
-        (lambda: L.LSTM(3, 2)(ONES, (np.ones((1, 4, 2)), np.ones((1, 4, 3)))), "c0 has shape (1, 4, 3), expected (1, 4, 2)"),
+        (lambda: L.GRU(3, 2)(ONES[0], tn.ones(1, 4, 2)), "h0 has shape (1, 4, 2), expected (1, 2) for this input"),
+        (lambda: L.LSTM(3, 2)(ONES, tn.ones(1, 4, 2)), "expected the states as a pair (h0, c0), got Tensor"),
+        (lambda: L.LSTM(3, 2)(ONES, (tn.ones(1, 4, 2),)), "expected the states as a pair (h0, c0), got tuple"),
+        (lambda: L.LSTM(3, 2)(ONES, (tn.ones(1, 4, 2), tn.ones(1, 4, 3))), "c0 has shape (1, 4, 3), expected (1, 4, 2)"),
         (lambda: L.LSTMCell(3, 2)(ONES), "LSTMCell(3, 2): the input has shape (4, 5, 3), expected (batch, 3) or (3,)"),
-        (lambda: L.GRUCell(3, 2)(ONES[0], np.ones(2)), "GRUCell(3, 2): h0 has shape (2,), expected (5, 2)"),
+        (lambda: L.GRUCell(3, 2)(ONES[0], tn.ones(2)), "GRUCell(3, 2): h0 has shape (2,), expected (5, 2)"),
         (lambda: F.rnn(ONES[0], None, x(2, 3), x(2, 2)), "rnn: x of shape (5, 3) should be (batch, steps, features)"),
         (lambda: F.gru(ONES[:, :0], None, x(6, 3), x(6, 2)), "gru: x of shape (4, 0, 3) should be .* of at least one step"),
         (lambda: F.lstm(ONES, None, None, x(8, 4), x(8, 2)), "lstm: weight_ih has shape (8, 4), expected (8, 3)"),

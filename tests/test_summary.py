@@ -40,7 +40,7 @@ LAYERS = [  # (layer, shape of a sample, multiply-adds)
 
 
 def ones(*shape):
-    return np.ones(shape, "float32")
+    return tn.ones(shape)
 
 
 @pytest.mark.parametrize(("layer", "shape", "expected"), LAYERS, ids=lambda x: repr(x) if isinstance(x, tn.Layer) else "")

@@ -11,6 +11,8 @@ import pytest
 from tinynet.kernels import threads
 from tinynet.kernels.threads import parallel, together
 
+pytestmark = pytest.mark.cpu  # a CPU's threads
+
 
 @pytest.fixture(autouse=True)
 def four(monkeypatch):

@@ -9,9 +9,9 @@ nothing but steps 128 µs alone and 70 shared; in a training, beside OpenBLAS's 
 from __future__ import annotations
 
 import functools
-import statistics
 import time
 from collections.abc import Callable
+from statistics import median
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Sharing:
         """Run a loop of ``source.loop_source`` over so many elements of all arrays together, in one way or the other."""
         step, self.steps = self.steps, (self.steps + 1) % AGAIN
         trial = step < 2 * TRIAL
-        if elements < SHARED_FROM or not (trial or self.faster) or threads() == 1:
+        if elements < SHARED_FROM or not (trial or self.faster):
             alone(loop, table, values)
             return
         start = time.perf_counter()
@@ -54,5 +54,6 @@ class Sharing:
         if trial:
             self.times[shared].append(time.perf_counter() - start)
         if step == 2 * TRIAL - 1:
-            self.faster = all(self.times) and statistics.median(self.times[1]) < statistics.median(self.times[0])
+            by_one, by_all = self.times
+            self.faster = bool(threads() > 1 and by_one and by_all and median(by_all) < median(by_one))
             self.times = [], []

@@ -77,10 +77,11 @@ def together(work: Callable[[int], None], is_done: Callable[[], bool]) -> None:
         work(0)
         return
     job = _Together(work)
-    job.ask(helpers)
+    asked = _pool.ask(job, helpers)
     work(0)
     if not is_done():
-        job.finished.acquire()
+        for _ in range(asked):
+            job.returned.get()
 
 
 @contextlib.contextmanager
@@ -131,26 +132,19 @@ class _Job:
 
 
 class _Together:
-    """Work that shares itself out, and how many threads are to return from it."""
+    """Work that shares itself out; each other thread that returns from it says so."""
 
-    __slots__ = ("finished", "left", "lock", "work")
+    __slots__ = ("returned", "work")
 
     def __init__(self, work: Callable[[int], None]):
-        self.work, self.left, self.lock, self.finished = work, 0, threading.Lock(), threading.Lock()
-        self.finished.acquire()
-
-    def ask(self, helpers: int) -> None:
-        with self.lock:
-            self.left = _pool.ask(self, helpers)
+        self.work = work
+        self.returned: SimpleQueue[None] = SimpleQueue()
 
     def help(self) -> None:
         try:
             self.work(1)
         finally:
-            with self.lock:
-                self.left -= 1
-                if self.left == 0:
-                    self.finished.release()
+            self.returned.put(None)
 
 
 class _Pool:
