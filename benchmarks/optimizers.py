@@ -37,7 +37,7 @@ CONTENDERS = {
     "array code": turns.ARRAY_CODE,
     "torch default": turns.TORCH,
 }
-WARM_UP, STEPS = 10, 60  # the first ten are a trial of threads
+WARM_UP, STEPS = 20, 60  # the first fourteen are a trial whether threads pay
 
 
 def shapes(network: str) -> list[tuple[int, ...]]:

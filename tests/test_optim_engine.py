@@ -142,7 +142,7 @@ def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
         monkeypatch.setenv("TINYNET_THREADS", "3")
         params = parameters()
         optimizer = getattr(optim, name)(params, lr=0.01)
-        for step in range(12):  # the first five are not shared
+        for step in range(12):  # the first seven are not shared
             give_gradients(params, step)
             optimizer.step()
         results.append(params)
