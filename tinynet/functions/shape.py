@@ -33,6 +33,11 @@ def arraylike(x: Any) -> Any:
 def arraylikes(xs: Iterable[Any]) -> list:
     """Several operands, each ``arraylike``; floats and lists of floats take the dtype of the float arrays beside them."""
     xs = list(xs)
+    for x in xs:
+        if not isinstance(x, Tensor):
+            break
+    else:
+        return xs  # by far the most frequent case: 0.5 us instead of 4
     arrays = [arraylike(x) for x in xs]
     floats = [a.dtype for x, a in zip(xs, arrays, strict=True) if a.dtype.kind == "f" and not isinstance(x, NUMBERS)]
     if not floats or len(floats) == len(xs):
