@@ -1,10 +1,14 @@
-"""On what the suite runs: ``python -m pytest --backend cpu|strict|cuda``.
+"""On what the suite runs: ``python -m pytest --backend cpu|strict|kernels|cuda``.
 
-``cpu`` is NumPy (the default), ``cuda`` a real GPU, ``strict`` the stand-in for CuPy of ``strict_cupy``, which needs no GPU.
+``cpu`` is NumPy (the default), ``cuda`` a real GPU, ``strict`` the stand-in for CuPy of ``strict_cupy``, which needs no GPU,
+``kernels`` the same with our CUDA kernels, compiled as C++ and run thread by thread (``cuda_on_c``).
 The one idea: a test makes its arrays on the default device and compares through ``.numpy()``, so that it means the same on
 each of them.
 """
 
+import sys
+
+import cuda_on_c
 import pytest
 import strict_cupy
 
@@ -16,13 +20,15 @@ MARKS = {
 
 
 def pytest_addoption(parser):
-    parser.addoption("--backend", choices=("cpu", "strict", "cuda"), default="cpu", help="on what the tests run")
+    parser.addoption("--backend", choices=("cpu", "strict", "kernels", "cuda"), default="cpu", help="on what the tests run")
 
 
 def pytest_configure(config):
     backend = config.getoption("--backend")
-    if backend == "strict":
+    if backend in ("strict", "kernels"):
         strict_cupy.install()
+    if backend == "kernels":
+        cuda_on_c.install(sys.modules["cupy"])
     if backend != "cpu":
         import tinynet
 

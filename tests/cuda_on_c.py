@@ -35,7 +35,8 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 static ucontext_t home, threads[1024]; static char stacks[1024][1 << 14]; static bool ended[1024];
 static void (*body)(); static char values[1024][16];
 static void pause_here() { unsigned me = threadIdx.x; swapcontext(&threads[me], &home); threadIdx.x = me; }
-static void __syncthreads() { pause_here(); }
+static unsigned waiting, passed;  // threads at the barrier, and how many barriers have been passed
+static void __syncthreads() { unsigned mine = passed; waiting++; while (passed == mine) pause_here(); }
 template <class T> T __shfl_xor_sync(unsigned, T x, int d) {
     memcpy(values[threadIdx.x], &x, sizeof x); pause_here();
     T y; memcpy(&y, values[threadIdx.x ^ d], sizeof y); pause_here();
@@ -54,11 +55,13 @@ static void run_all(unsigned gx, unsigned gy, unsigned n) {
             threads[t].uc_stack.ss_sp = stacks[t]; threads[t].uc_stack.ss_size = sizeof stacks[t]; threads[t].uc_link =
             &home; makecontext(&threads[t], enter, 0);
         }
-        for (bool again = true; again;) {
-            again = false;
+        waiting = 0;
+        for (unsigned running = n; running > 0;) {
+            running = 0;
             for (unsigned t = 0; t < n; t++) if (!ended[t]) {
-                threadIdx.x = t; swapcontext(&home, &threads[t]); again = again || !ended[t];
+                threadIdx.x = t; swapcontext(&home, &threads[t]); running += !ended[t];
             }
+            if (waiting == running) { waiting = 0; passed++; }
         }
     }
 }

@@ -8,7 +8,7 @@ from sampling import on_device as x
 
 import tinynet as tn
 import tinynet.functions as F
-from tinynet.kernels import compiled, patches
+from tinynet.kernels import compiled, conv_team, team
 from tinynet.kernels import conv as kernel
 from tinynet.kernels.patches import Geometry
 from tinynet.tensor import Tensor
@@ -53,7 +53,8 @@ def everything(at, x, w, bias, g):
 
 @pytest.fixture
 def many_parts(monkeypatch):
-    monkeypatch.setattr(kernel, "WORTH_A_PART", 1.0)
+    for module in (kernel, conv_team):
+        monkeypatch.setattr(module, "WORTH_A_PART", 1.0)
 
 
 WAYS = [("0", 0.0), ("0", 1e9), pytest.param("1", 0.0, marks=pytest.mark.skipif(not compiled.enabled(), reason="no Numba"))]
@@ -69,13 +70,14 @@ def test_every_way_of_going_about_it_gives_the_same(case, room, numba, run, monk
     monkeypatch.setenv("TINYNET_NUMBA", "0")
     expected = everything(at, *arrays)
     monkeypatch.setenv("TINYNET_NUMBA", numba)
-    monkeypatch.setattr(patches, "LOOPS_FROM", 1)
+    monkeypatch.setattr(conv_team, "LEAST", 1)
+    monkeypatch.setattr(conv_team, "PIECE", room)
     monkeypatch.setattr(kernel, "PIECE", room)
     monkeypatch.setattr(kernel, "COPY_RUN", run)
     monkeypatch.setattr(kernel, "ADD_RUN", run)
     if room == 2**20 and run and case[0] > 1:
         fits = len(at.out) > 1 and at.groups == at.dilation[0] == 1
-        assert kernel.piece_of(arrays[0], case[2], at, run).together == fits
+        assert kernel._piece(arrays[0], case[2], at, run).together == fits
     for a, b in zip(everything(at, *arrays), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
@@ -86,8 +88,13 @@ def test_every_way_of_going_about_it_gives_the_same(case, room, numba, run, monk
 def test_the_number_of_threads_changes_no_bit(case, monkeypatch):
     at, *arrays = operands(case, "float32")
     results = []
+    monkeypatch.setattr(conv_team, "LEAST", 1)
+    loops = getattr(team.team(), "_loops", None)
     for number in "1234":
         monkeypatch.setenv("TINYNET_THREADS", number)
+        if loops is not None:
+            crew = team.Team(int(number), loops)
+            monkeypatch.setattr(team, "team", lambda crew=crew: crew)
         results += [everything(at, *arrays) for _ in range(3)]
     for other in results[1:]:
         for a, b in zip(other, results[0], strict=True):

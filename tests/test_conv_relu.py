@@ -7,8 +7,7 @@ import tinynet as tn
 import tinynet.functions as F
 from tinynet import layers as L
 from tinynet.functions.conv import conv2d_relu
-from tinynet.kernels import compiled, conv_relu
-from tinynet.kernels import conv as kernel
+from tinynet.kernels import compiled, conv_team, team
 from tinynet.tensor import Tensor
 
 pytestmark = pytest.mark.cpu
@@ -31,10 +30,15 @@ CASES = [
 def joined(monkeypatch):
     """How often convolution and what follows were one; none is too small for it, and every image is a part of its own."""
     calls = []
-    forward = conv_relu.forward
-    monkeypatch.setattr(conv_relu, "forward", lambda *args: (calls.append(args[4]), forward(*args))[1])
-    monkeypatch.setattr(conv_relu, "LEAST", 1)
-    monkeypatch.setattr(kernel, "WORTH_A_PART", 1.0)
+    forward = conv_team.forward
+
+    def noted(us, x, w, bias, at, kind=conv_team.PLAIN):
+        calls.extend([kind == conv_team.POOL] * (kind != conv_team.PLAIN))
+        return forward(us, x, w, bias, at, kind)
+
+    monkeypatch.setattr(conv_team, "forward", noted)
+    monkeypatch.setattr(conv_team, "LEAST", 1)
+    monkeypatch.setattr(conv_team, "WORTH_A_PART", 1.0)
     return calls
 
 
@@ -75,7 +79,7 @@ def test_it_gives_what_the_ops_give(case, pool, dtype, joined):
             assert a.dtype == dtype
             np.testing.assert_allclose(a, b, rtol=0, atol=200 * np.finfo(dtype).eps)
     even = not any(n % 2 for n in F.conv2d(*arrays, *numbers).shape[2:])  # elsewhere it is pooled apart
-    assert joined == [pool and even and case[4] != (1, 1)] * 2
+    assert joined == [pool and even] * 2
 
 
 @NUMBA
@@ -95,8 +99,10 @@ def test_equal_elements_and_nan_are_taken_as_the_ops_take_them(joined):
 def test_the_number_of_threads_changes_no_bit(joined, monkeypatch):
     arrays, numbers = operands((37, 3, 4, (10, 12), (3, 3), 1, 1, 1), "float32")
     results = []
-    for number in "123":
-        monkeypatch.setenv("TINYNET_THREADS", number)
+    loops = team.team()._loops
+    for number in (1, 2, 3):
+        crew = team.Team(number, loops)
+        monkeypatch.setattr(team, "team", lambda crew=crew: crew)
         results += [with_gradients(conv2d_relu, arrays, numbers, True) for _ in range(3)]
     for other in results[1:]:
         for a, b in zip(other, results[0], strict=True):
@@ -105,14 +111,13 @@ def test_the_number_of_threads_changes_no_bit(joined, monkeypatch):
 
 @NUMBA
 def test_a_gradient_that_nobody_wants_is_not_computed(joined, monkeypatch):
-    def refuse(*args):
-        raise AssertionError("x's gradient was computed")
-
+    asked, back = [], conv_team.back
+    monkeypatch.setattr(conv_team, "back", lambda *args: asked.append(back(*args)) or asked[-1])
     arrays, _ = operands(CASES[0], "float32")
     w = tn.Parameter(arrays[1])
-    monkeypatch.setattr(conv_relu, "_to_images", refuse)
     conv2d_relu(arrays[0], w, pool=True).sum().backward()
     assert w.grad.shape == w.shape
+    assert [gx for gx, _, _ in asked] == [None]
     with tn.no_grad():
         assert not conv2d_relu(arrays[0], w).requires_grad
     assert joined == [True, False]
@@ -180,9 +185,10 @@ def test_without_numba_or_a_batch_axis_it_is_the_ops(monkeypatch):
     arrays, _ = operands(CASES[0], "float32")
     expected = apart(*arrays, 1, 0, 1, True).numpy()
     for i in range(2):
-        np.testing.assert_array_equal(conv2d_relu(arrays[0][i], *arrays[1:], pool=True).numpy(), expected[i])
+        y = conv2d_relu(arrays[0][i], *arrays[1:], pool=True)
+        np.testing.assert_allclose(y.numpy(), expected[i], rtol=1e-4, atol=1e-5)
     monkeypatch.setenv("TINYNET_NUMBA", "0")
-    monkeypatch.setattr(conv_relu, "LEAST", 1)
+    monkeypatch.setattr(conv_team, "LEAST", 1)
     np.testing.assert_allclose(conv2d_relu(*arrays, pool=True).numpy(), expected, rtol=1e-4, atol=1e-5)
     half = [a.astype("float16") for a in arrays]
     assert conv2d_relu(*half).dtype == np.float16

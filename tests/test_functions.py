@@ -13,7 +13,7 @@ from tinynet.functions.conv import conv2d_relu
 from tinynet.functions.linalg import linear_relu
 from tinynet.functions.loss_classes import _mean_cross_entropy
 from tinynet.functions.random import _dropout
-from tinynet.kernels import compiled, conv_relu
+from tinynet.kernels import compiled, conv_team
 from tinynet.op import OPS
 from tinynet.tensor import Tensor
 from tinynet.testing import gradcheck
@@ -158,7 +158,7 @@ def test_mean_cross_entropy_without_those_ignored():
 @pytest.mark.skipif(not compiled.enabled(), reason="it is one op only with Numba")
 @pytest.mark.parametrize("pool", [False, True], ids=["relu", "pool"])
 def test_the_gradient_of_convolution_relu_and_pooling_can_be_differentiated(pool, monkeypatch):
-    monkeypatch.setattr(conv_relu, "LEAST", 1)
+    monkeypatch.setattr(conv_team, "LEAST", 1)
     arrays = [np.random.default_rng(0).standard_normal(shape) for shape in ((2, 1, 5, 7), (2, 1, 2, 2), (2,))]
     found = []
     for joined in (True, False):

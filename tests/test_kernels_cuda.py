@@ -238,6 +238,7 @@ FAMILIES = {
     "columns_of": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d unfold fold",
     "slide": "max_pool1d max_pool2d avg_pool1d avg_pool2d",
     "losses": "cross_entropy",
+    "sums": "batch_norm layer_norm group_norm instance_norm rms_norm",
     "add_at_once": "embedding take",
 }
 CASES = [(name, kernel) for kernel, names in FAMILIES.items() for name in names.split()]
@@ -260,6 +261,29 @@ def test_samples_are_what_they_are_on_a_cpu(name, kernel, gpu):
     assert kernel in names, f"only {names} ran"
 
 
+LARGER = [  # more slices than warps in a block, more elements than threads in a warp
+    ("batch_norm", (40, 3, 70), {"running_mean": None, "running_var": None, "training": True}, (3,)),
+    ("layer_norm", (70, 50), {"normalized_shape": 50}, (50,)),
+    ("group_norm", (2, 42, 5, 7), {"num_groups": 2}, (42,)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "shape", "keywords", "size"), LARGER)
+def test_normalisation_of_more_than_a_block_takes_at_once(name, shape, keywords, size, dtype, gpu):
+    def run():
+        xs = [randn(*s, dtype=dtype, seed=k) for k, s in enumerate((shape, size, size))]
+        y = getattr(F, name)(xs[0] + 1000, weight=xs[1], bias=xs[2], **keywords)
+        return y, *tn.grad((y * y * y).sum(), xs)
+
+    found = run()
+    with tn.device("cpu"):
+        wanted = run()
+    for a, b in zip(found, wanted, strict=True):
+        scale = np.abs(b.numpy()).max()
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=scale * (1e-3 if dtype == "float32" else 1e-9))
+
+
 # ------------------------------------------------------------------------------------------------------- the compiler
 
 SOURCES = {
@@ -280,7 +304,7 @@ def test_the_real_compiler_takes_them(family, real):
         assert "cvt.f64.f32" not in ptx or family in SUMS_IN_DOUBLE
 
 
-SUMS_IN_DOUBLE = ("softmax", "update")  # others do no arithmetic in double precision by accident
+SUMS_IN_DOUBLE = ("softmax", "update", "norm")  # others do no arithmetic in double precision by accident
 
 
 @pytest.mark.skipif(not nvrtc.INSTALLED, reason="needs NVRTC: pip install nvidia-cuda-nvrtc-cu12")

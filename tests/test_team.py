@@ -8,6 +8,8 @@ import time
 import numpy as np
 import pytest
 
+import tinynet as tn
+from tinynet import functions as F
 from tinynet import kernels
 from tinynet.kernels import products, team
 from tinynet.kernels.threads import blas_libraries
@@ -195,3 +197,14 @@ def test_a_child_has_a_team_of_its_own():
         ok = np.array_equal(products.matmul(a, a), a * 100)
         os._exit(0 if ok else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_does_not_fit_is_refused_however_large_it_is():
+    x, weight = tn.rand(64, 784), tn.rand(256, 784)
+    with pytest.raises(ValueError, match=r"\(64, 784\).*\(256, 784\)"):
+        x @ weight
+    for n in (2, 255, 1000):
+        with pytest.raises(ValueError, match=rf"\({n},\)"):
+            F.linear(x, weight, tn.ones(n))
+    one, all_ones = F.linear(x, weight, tn.ones(1)), F.linear(x, weight, tn.ones(256))
+    np.testing.assert_allclose(one.numpy(), all_ones.numpy(), rtol=1e-6)

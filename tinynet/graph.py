@@ -10,10 +10,10 @@ import inspect
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 

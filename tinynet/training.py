@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm import tqdm
-
 from . import functions as F
 from .autograd import no_grad
 from .capture import capture
@@ -145,6 +143,8 @@ class Bar:
     def __init__(self, title: str, samples: int, progress: bool):
         self.title, self.progress, self.pending, self.drawn = title, progress, 0, time.perf_counter()
         self.interval = 0.2 if sys.stderr.isatty() else 2.0
+        from tqdm import tqdm  # not above: it would take a third of the time of importing tinynet
+
         self.bar = tqdm(total=samples, desc=title, unit=" samples", unit_scale=True, leave=False, disable=not progress)
         self.waits = False
 
@@ -168,7 +168,7 @@ class Bar:
     def close(self, numbers: dict[str, float], samples: int, seconds: float) -> None:
         self.bar.close()
         if self.progress:
-            tqdm.write(f"{self.title}  {shown(numbers)}  {seconds:.1f} s  {samples / max(seconds, 1e-9):,.0f} samples/s")
+            self.bar.write(f"{self.title}  {shown(numbers)}  {seconds:.1f} s  {samples / max(seconds, 1e-9):,.0f} samples/s")
 
 
 def stepper(model: Layer, optimizer: Any, loss: Callable, captured: bool) -> Callable:

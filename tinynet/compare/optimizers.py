@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm import tqdm
-
 from .. import functions as F
 from ..backend import array_module, to_device
 from ..data.dataset import checked_int
@@ -131,7 +129,7 @@ def _warm_up(start: Start, label: str, factory: Callable[..., Any], lr: float, l
     Stepper(model, optimizer, loss)(*next(batches(start.loader())))
 
 
-def _train(run: Run, model: Layer, optimizer: Any, start: Start, plan: Plan, bar: tqdm) -> Run:
+def _train(run: Run, model: Layer, optimizer: Any, start: Start, plan: Plan, bar: Any) -> Run:
     """Train until the end or until it diverges, and note everything in the run."""
     step, loader = Stepper(model, optimizer, plan.loss), start.loader()
     unread: list[Any] = []

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..backend import manual_seed, random_state, set_random_state
 from ..data import DataLoader
@@ -122,9 +121,11 @@ def silent() -> Any:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
-def progress_bar(title: str, steps: int, progress: bool) -> tqdm:
+def progress_bar(title: str, steps: int, progress: bool) -> Any:
     """A bar over so many training steps; where nobody watches a terminal it is drawn every two seconds only."""
     interval = 0.2 if sys.stderr.isatty() else 2.0
+    from tqdm import tqdm  # not above: it would take a third of the time of importing tinynet
+
     return tqdm(total=steps, desc=title, unit=" steps", leave=False, disable=not progress, mininterval=interval)
 
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from ..autograd import grad
 from ..kernels import conv as compute
-from ..kernels import conv_relu, patches
+from ..kernels import conv_team, patches
 from ..kernels.patches import Geometry
 from ..op import op
-from ..tensor import RECORD, WATCH, Tensor, mode
+from ..tensor import WATCH, Tensor, mode
 from .activation import relu
 from .pool import max_pool2d
 from .shape import arraylike, arraylikes, expand_dims, reshape
@@ -62,9 +62,10 @@ def _relu_and_pool(y, pool):
     return max_pool2d(relu(y), 2) if pool else relu(y)
 
 
-def _conv_relu_rule(g, y, x, w, bias, *, at, pool, kept, needs_x):
+def _conv_relu_rule(g, y, x, w, bias, *, at, pool, us, kept, needs_x):
     if not isinstance(g, Tensor):
-        return conv_relu.back(g, x, w, at, pool, kept, needs_x)
+        kind = conv_team.POOL if pool else conv_team.RELU
+        return conv_team.back(us, g, x, w, at, kind, (y, kept["where"]), needs_x)
     inputs = (x, w, bias)  # to be differentiated again: the gradient of the three ops that this one stands for
     wanted = [a for a in inputs if isinstance(a, Tensor) and a.requires_grad]
     found = dict(zip(wanted, grad(_relu_and_pool(_conv(*inputs, at=at), pool), wanted, g, create_graph=True), strict=True))
@@ -72,9 +73,10 @@ def _conv_relu_rule(g, y, x, w, bias, *, at, pool, kept, needs_x):
 
 
 @op(_conv_relu_rule, joint=True)
-def _conv_relu(x, w, bias, *, at, pool, kept, needs_x):
-    """``kept``: a dict for what the rule will need, None where there is none; ``needs_x``: whether for x's gradient too."""
-    return conv_relu.forward(x, w, bias, at, pool, kept)
+def _conv_relu(x, w, bias, *, at, pool, us, kept, needs_x):
+    """``us``: who computes it; ``kept``: a dict for what the rule will need; ``needs_x``: whether for x's gradient too."""
+    y, kept["where"] = conv_team.forward(us, x, w, bias, at, conv_team.POOL if pool else conv_team.RELU)
+    return y
 
 
 @op(lambda g, y, x, at: _fold(g, at=at))
@@ -236,14 +238,13 @@ def conv2d_relu(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1,
     """``relu(conv2d(...))``, with ``pool`` the ``max_pool2d`` by 2 of that: in one pass over the images where it can be."""
     x, weight, bias, groups, alone = _operands("conv2d", 2, x, weight, bias, groups, False)
     at = _geometry("conv2d", tuple(x.shape[2:]), tuple(weight.shape[2:]), stride, padding, dilation, groups)
-    arrays = x.data, weight.data, None if bias is None else bias.data
-    joined = not alone and mode.now is not WATCH and conv_relu.fits(*arrays, at, False)
-    if not joined:
+    arrays = (x.data, weight.data) if bias is None else (x.data, weight.data, bias.data)
+    us = None if alone or mode.now is WATCH else conv_team.team_for(at, *arrays)
+    if us is None:
         y = _conv(x, weight, bias, at=at)
         return _relu_and_pool(reshape(y, y.shape[1:]) if alone else y, pool)
-    by_two = pool and conv_relu.fits(*arrays, at, True)
-    kept: dict | None = {} if mode.now is RECORD else None
-    y = _conv_relu(x, weight, bias, at=at, pool=by_two, kept=kept, needs_x=x.requires_grad)
+    by_two = pool and all(n % 2 == 0 for n in at.out)
+    y = _conv_relu(x, weight, bias, at=at, pool=by_two, us=us, kept={}, needs_x=x.requires_grad)
     return max_pool2d(y, 2) if pool and not by_two else y
 
 

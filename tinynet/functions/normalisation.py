@@ -17,6 +17,8 @@ import numpy as np
 
 from ..backend import DeviceError, array_module, device_of, is_array
 from ..kernels import norm as kernels
+from ..kernels.gpu import norm as on_gpu
+from ..kernels.gpu.launch import takes
 from ..op import data_of, op
 from ..tensor import Tensor
 from .elementwise import astype
@@ -79,7 +81,10 @@ def _moments(x, plan):
     """The mean (0 where not centred) and the variance around it, two arrays (n or 1, groups, 1) in float64."""
     if not x.size:
         return array_module(x).zeros((2, 1 if 0 in plan.pooled else plan.shape[0], plan.shape[1], 1))
-    means, spreads = (a.reshape(plan.shape[:3]) for a in kernels.moments(_slices(x, plan, x.dtype)))
+    x = _slices(x, plan, x.dtype)
+    if takes(x):
+        return on_gpu.statistics(x, plan)
+    means, spreads = (a.reshape(plan.shape[:3]) for a in kernels.moments(x))
     mean = _pool(means, plan) if plan.centred else array_module(x).zeros_like(means)
     return mean, _pool(spreads + (means - mean) ** 2, plan)
 
@@ -122,6 +127,10 @@ def _gradients_at_once(g, x, weight, bias, mean, r, plan):
     """
     dtype = np.result_type(x.dtype, g.dtype)
     x2, g2 = _slices(x, plan, dtype), _slices(g, plan, dtype)
+    if x2.size and takes(x2, g2):
+        gx, gw, gb = on_gpu.gradients(g2, x2, weight, mean, r, plan)
+        gx = _uncut(gx, plan, x.shape)
+        return gx, None if weight is None else gw.reshape(weight.shape), None if bias is None else gb.reshape(bias.shape)
     middle, rest = _middle(mean, x2)
     each = _each(middle, plan, x2)
     w, along = _split(weight, plan, x2)
@@ -154,6 +163,8 @@ def _normalize(x, weight, bias, *, mean, r, plan):
     """(x - mean) r weight + bias, with r = 1 / sqrt(variance + eps)."""
     dtype = np.result_type(*[a.dtype for a in (x, weight, bias) if a is not None])
     x2 = _slices(x, plan, dtype)
+    if takes(x2):
+        return _uncut(on_gpu.normalised(x2, weight, bias, mean, r, plan).astype(dtype, copy=False), plan, x.shape)
     middle, rest = _middle(mean, x2)
     w, along = _split(weight, plan, x2)
     b, bias_along = _split(bias, plan, x2)

@@ -87,7 +87,8 @@ def compile_file(stem: str, dtype: np.dtype) -> ModuleType | None:
     """The file ``kernels/stem.py`` with its functions compiled for ``dtype``; None, with a warning, where that fails.
 
     Its ``SIGNATURES`` gives those that Python calls, in an order in which each calls those before it; its ``JOBS`` those
-    that are called by their address: in the module that comes back, their names are these addresses.
+    that are called by their address: in the module that comes back, their names are these addresses. Functions that its
+    ``ANY_ORDER`` names may take sums in whatever order is fastest.
     """
     folder = Path(__file__).parent
     text = (folder / f"{stem}.py").read_text(encoding="utf-8").replace("REAL = np.float32", f"REAL = np.{dtype.name}")
@@ -100,7 +101,9 @@ def compile_file(stem: str, dtype: np.dtype) -> ModuleType | None:
         module = _module(f"{text}\n# pointers.py: {meant}\n")
         options: dict[str, Any] = {"error_model": "numpy", "cache": module.__file__ is not None}
         for name, signature in module.SIGNATURES.items():
-            function = numba.njit(signature.replace("real", dtype.name), nogil=True, **options)(getattr(module, name))
+            fast = {"reassoc"} if name in getattr(module, "ANY_ORDER", ()) else False
+            compiled = numba.njit(signature.replace("real", dtype.name), nogil=True, fastmath=fast, **options)
+            function = compiled(getattr(module, name))
             setattr(module, name, function)
         for name in module.JOBS:
             function = numba.cfunc(JOB, **options)(getattr(module, name))

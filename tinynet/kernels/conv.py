@@ -6,7 +6,7 @@ columns are added back to where the patches came from. The columns take the kern
 are made for one image at a time, or for a few small ones, or some rows of a large one, in buffers of about 1 MiB that
 every thread has and uses again.
 
-Copying and adding take NumPy 0.1 ns an element, and some 8 and 18 ns for each run of neighbours. Where runs are short,
+Copying and adding take NumPy 0.1 ns an element, and some 8 and 18 ns for each _run of neighbours. Where runs are short,
 images are first laid together, which makes all runs so many times longer. CPU time in ms on one thread of a busy machine
 (Intel Xeon, AVX-512, OpenBLAS at 120 to 140 GFLOP/s), forward / gradient for the weight / for the image:
 
@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
-from .compiled import enabled
+from . import conv_team
 from .gpu import conv as on_gpu
 from .gpu.launch import takes
 from .gpu.windows import AXES
@@ -39,7 +39,7 @@ from .threads import parallel
 PIECE = 5 * 2**18  # bytes of columns at a time on a CPU: most of a core's second-level cache
 PIECE_ON_A_GPU = 2**28
 TOGETHER = (16, 8, 4, 2)  # how many images may be laid together: powers of 2, for runs that start where vectors do
-COPY_RUN, ADD_RUN = 8.0, 18.0  # ns for a run of neighbours, however long
+COPY_RUN, ADD_RUN = 8.0, 18.0  # ns for a _run of neighbours, however long
 PARTS = 16  # into which a batch is divided for the threads, at most
 WORTH_A_PART = 5e5  # ns: what a part should take at least; with parts of 300,000 two threads were slower than one
 SUMS = 2**22  # elements: the sums of the weight's gradient that the parts keep, all together
@@ -49,16 +49,19 @@ SUMS = 2**22  # elements: the sums of the weight's gradient that the parts keep,
 
 def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """x ``(N, C, *size)``, w ``(O, C / groups, *kernel)``, bias ``(O,)`` or None: ``(N, O, *out)``."""
-    (x, w, bias), dtype = of_one_dtype(x, w, bias)
+    (x, w, bias), dtype = _of_one_dtype(x, w, bias)
     if takes(x, w) and len(at.out) <= AXES:
         return on_gpu.conv(x, w, bias, at).astype(dtype, copy=False)
-    xp, piece = array_module(x), piece_of(x, len(w), at, COPY_RUN)
+    us = conv_team.team_for(at, *((x, w) if bias is None else (x, w, bias)))
+    if us is not None:
+        return conv_team.forward(us, x, w, bias, at)[0].astype(dtype, copy=False)
+    xp, piece = array_module(x), _piece(x, len(w), at, COPY_RUN)
     y = empty((len(x), len(w), *at.out), x)
-    matrices = matrices_of(w, at, piece)
+    matrices = _matrices(w, at, piece)
     bias = None if bias is None else bias.reshape((at.groups, -1, 1))
 
     def work(start: int, stop: int) -> None:
-        for images, image in padded_images(x, start, stop, at, piece):
+        for images, image in _padded(x, start, stop, at, piece):
             for top, rows in piece.steps(at):
                 columns = (shared_columns_of if piece.together else columns_of)(image, at, top, rows)
                 part = _rows_first(y[images, :, top : top + rows], piece)
@@ -70,16 +73,19 @@ def conv(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
                 if not direct:
                     part[...] = product.reshape(part.shape)
 
-    run(work, len(x), piece.grain, xp)
+    _run(work, len(x), piece.grain, xp)
     return y.astype(dtype, copy=False)
 
 
 def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
     """The gradient for the w of ``conv``, from x and the output's gradient g."""
-    (x, g), dtype = of_one_dtype(x, g)
+    (x, g), dtype = _of_one_dtype(x, g)
     if takes(x) and len(at.out) <= AXES:
         return on_gpu.conv_weight(x, g, at).astype(dtype, copy=False)
-    xp, piece = array_module(x), piece_of(x, g.shape[1], at, COPY_RUN)
+    us = conv_team.team_for(at, x, g)
+    if us is not None:
+        return conv_team.back(us, g, x, None, at)[1].astype(dtype, copy=False)
+    xp, piece = array_module(x), _piece(x, g.shape[1], at, COPY_RUN)
     channels, outputs = x.shape[1] // at.groups, g.shape[1] // at.groups
     # (columns, outputs) of each group: 12.0 ms for the products of the first line above, 14.8 as (outputs, columns).
     shape = (at.groups, channels * math.prod(at.kernel), outputs)
@@ -89,7 +95,7 @@ def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
     def work(start: int, stop: int) -> None:
         total = sums[start // grain]
         by_row = total.reshape((channels, at.kernel[0], -1, outputs)) if piece.together else None
-        for images, image in padded_images(x, start, stop, at, piece):
+        for images, image in _padded(x, start, stop, at, piece):
             for top, rows in piece.steps(at):
                 part = g[images, :, top : top + rows]
                 if by_row is None:
@@ -104,7 +110,7 @@ def conv_weight(x: Any, g: Any, at: Geometry) -> Any:
                     product = lines[place].reshape((-1, len(part))) @ part
                     by_row[:, i] += product.reshape((channels, -1, outputs))
 
-    run(work, len(x), grain, xp)
+    _run(work, len(x), grain, xp)
     total = sums[0] if len(sums) == 1 else sums.sum(axis=0)
     total = xp.ascontiguousarray(total.swapaxes(-1, -2))
     return total.reshape((g.shape[1], channels, *at.kernel)).astype(dtype, copy=False)
@@ -115,13 +121,19 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
 
     With a bias, which a gradient has not, it is the transposed convolution.
     """
-    (g, w, bias), dtype = of_one_dtype(g, w, bias)
+    (g, w, bias), dtype = _of_one_dtype(g, w, bias)
     if takes(w) and len(at.out) <= AXES:
         return on_gpu.conv_input(g, w, bias, at).astype(dtype, copy=False)
+    us = conv_team.team_for(at, g, w)
+    if us is not None:
+        x = conv_team.back(us, g, None, w, at)[0]
+        if bias is not None:
+            x += bias.reshape((-1, 1, 1))
+        return x.astype(dtype, copy=False)
     xp = array_module(g)
     x = empty((len(g), w.shape[1] * at.groups, *at.size), g)
-    piece = piece_of(x, len(w), at, ADD_RUN)
-    matrices = matrices_of(w, at, piece).swapaxes(-1, -2)
+    piece = _piece(x, len(w), at, ADD_RUN)
+    matrices = _matrices(w, at, piece).swapaxes(-1, -2)
     bias = None if bias is None else bias.reshape((-1, *(1 for _ in at.size)))
 
     def work(start: int, stop: int) -> None:
@@ -141,14 +153,14 @@ def conv_input(g: Any, w: Any, bias: Any, at: Geometry) -> Any:
             if bias is not None:
                 x[images] += bias
 
-    run(work, len(g), piece.grain, xp)
+    _run(work, len(g), piece.grain, xp)
     return x.astype(dtype, copy=False)
 
 
 # ------------------------------------------------------------------------------------------------ pieces and layouts
 
 
-class Piece(NamedTuple):
+class _Piece(NamedTuple):
     """What is done at a time: ``images``, of their output ``rows`` along the first axis; ``grain`` is for a thread."""
 
     images: int
@@ -162,8 +174,8 @@ class Piece(NamedTuple):
             yield top, min(self.rows, at.out[0] - top)
 
 
-def piece_of(x: Any, outputs: int, at: Geometry, run: float) -> Piece:
-    """How to go about a batch of images x, where a run of neighbours costs ``run`` ns."""
+def _piece(x: Any, outputs: int, at: Geometry, run: float) -> _Piece:
+    """How to go about a batch of images x, where a _run of neighbours costs ``_run`` ns."""
     n, channels, positions, on_cpu = len(x), x.shape[1], math.prod(at.out), isinstance(x, np.ndarray)
     elements = max(1, channels * math.prod(at.kernel) * positions)  # of an image's columns
     row, image = (count * x.itemsize for count in (-(-elements // at.out[0]), channels * math.prod(at.padded)))
@@ -171,7 +183,7 @@ def piece_of(x: Any, outputs: int, at: Geometry, run: float) -> Piece:
     in_order = len(at.out) > 1 and at.groups == at.dilation[0] == 1  # as shared columns need it
     runs = elements / at.kernel[0] * at.padded[0] / at.out[0] / max(1, at.out[-1])
     moved = channels * math.prod(at.size) + outputs * positions  # 1.1 ns for laying together and apart again
-    if on_cpu and in_order and not (enabled() and len(at.out) == 2) and runs * run + 0.1 * elements > 1.1 * moved:
+    if on_cpu and in_order and runs * run + 0.1 * elements > 1.1 * moved:
         count = next((c for c in TOGETHER if c <= n and c * row <= room and c * image <= 1.5 * room), 1)
     together = count > 1
     rows = min(at.out[0], max(1, room // (row * count)))
@@ -180,11 +192,11 @@ def piece_of(x: Any, outputs: int, at: Geometry, run: float) -> Piece:
     once = elements * (0.3 + 0.015 * outputs / at.groups)  # ns for an image
     parts = max(1, min(PARTS, int(n * once / WORTH_A_PART)))
     grain = max(1, -(-n // (parts - parts % 2 or 1)))  # an even number of parts, for two threads
-    return Piece(count, rows, together, -(-grain // count) * count if together else grain)
+    return _Piece(count, rows, together, -(-grain // count) * count if together else grain)
 
 
-def padded_images(x: Any, start: int, stop: int, at: Geometry, piece: Piece) -> Iterator[tuple[slice, Any]]:
-    """Piece by piece: which images, and these, padded, as ``patches`` takes them. They are good until the next."""
+def _padded(x: Any, start: int, stop: int, at: Geometry, piece: _Piece) -> Iterator[tuple[slice, Any]]:
+    """_Piece by piece: which images, and these, padded, as ``patches`` takes them. They are good until the next."""
     copied = piece.together or at.padded != at.size
     if copied:
         whole = _laid(x[start : min(start + piece.images, stop)], piece)
@@ -200,17 +212,17 @@ def padded_images(x: Any, start: int, stop: int, at: Geometry, piece: Piece) -> 
         yield images, image
 
 
-def _laid(images: Any, piece: Piece) -> Any:
+def _laid(images: Any, piece: _Piece) -> Any:
     """A view of images ``(n, C, ...)`` as ``(1, C, ..., n)`` where they are laid together, ``(n, C, ..., 1)`` elsewhere."""
     return images.transpose((*range(1, images.ndim), 0))[None] if piece.together else images[..., None]
 
 
-def _rows_first(part: Any, piece: Piece) -> Any:
+def _rows_first(part: Any, piece: _Piece) -> Any:
     """A view of some rows of outputs ``(n, O, rows, ...)``: of images laid together ``(rows, O, ..., n)``."""
     return part.transpose((2, 1, *range(3, part.ndim), 0)) if piece.together else part
 
 
-def _copied(part: Any, piece: Piece) -> Any:
+def _copied(part: Any, piece: _Piece) -> Any:
     """Outputs of images laid together, as they lie in memory then."""
     if not piece.together:
         return part
@@ -224,7 +236,7 @@ def _grouped(part: Any, at: Geometry) -> Any:
     return part.reshape((len(part), at.groups, part.shape[1] // at.groups, math.prod(part.shape[2:])))
 
 
-def matrices_of(w: Any, at: Geometry, piece: Piece) -> Any:
+def _matrices(w: Any, at: Geometry, piece: _Piece) -> Any:
     """Weights ``(O, C / groups, *kernel)`` as ``(groups, O / groups, column)``, in the columns' order."""
     column = w.shape[1] * math.prod(at.kernel)
     w = w.transpose((0, *range(2, w.ndim), 1)) if piece.together else w
@@ -234,14 +246,14 @@ def matrices_of(w: Any, at: Geometry, piece: Piece) -> Any:
 # ------------------------------------------------------------------------------------------------------------ running
 
 
-def of_one_dtype(*arrays: Any) -> tuple[list, Any]:
+def _of_one_dtype(*arrays: Any) -> tuple[list, Any]:
     """The arrays in the dtype to compute in, and that of the result: float16 is computed in float32."""
     dtype = np.result_type(*(a.dtype for a in arrays if a is not None))
     inner = np.dtype(np.float32) if dtype == np.float16 else dtype
     return [a if a is None else a.astype(inner, copy=False) for a in arrays], dtype
 
 
-def run(work: Callable[[int, int], None], n: int, grain: int, xp: Any) -> None:
+def _run(work: Callable[[int, int], None], n: int, grain: int, xp: Any) -> None:
     if xp is not np:
         for start in range(0, n, grain):
             work(start, min(start + grain, n))

@@ -21,13 +21,10 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from .compiled import loops_of
 from .gpu import conv as on_gpu
 from .gpu.launch import takes
 from .gpu.windows import AXES
 from .memory import buffer
-
-LOOPS_FROM = 8192  # elements of columns: for fewer, NumPy takes no longer than it takes to call a compiled loop
 
 
 @dataclass(frozen=True)
@@ -102,24 +99,18 @@ def lines_of(image: Any, at: Geometry, top: int, rows: int, rows_first: bool = F
     return lines
 
 
-def columns_of(image: Any, at: Geometry, top: int, rows: int, every: int = 1) -> Any:
-    """The columns of images apart: ``(N, groups, column, positions)``. They are good until the next call.
-
-    With ``every``, which divides the rows, first each so many-th row of the output, then those after them, and so on.
-    """
-    n, channels = image.shape[:2]
+def columns_of(image: Any, at: Geometry, top: int, rows: int) -> Any:
+    """The columns of images apart: ``(N, groups, column, positions)``. They are good until the next call."""
     if at.pointwise:
         columns = image[:, :, top : top + rows]
     else:
-        columns = buffer("columns", (n, channels, *at.kernel, rows, *at.out[1:], image.shape[-1]), image)
-        loop = loops_of(_columns, columns, image, least=LOOPS_FROM if every == 1 else 0) if len(at.out) == 2 else None
-        if loop is not None:
-            loop(image[..., 0], columns[..., 0], top, *at.stride, *at.dilation, every)
-        else:
-            lines = lines_of(image, at, top, rows)
-            by_row = columns.reshape((n, channels, at.kernel[0], *lines.shape[2:3], rows, *lines.shape[4:]))
+        lines = columns = lines_of(image, at, top, rows)
+        if at.kernel[0] > 1:
+            shape = (*image.shape[:2], at.kernel[0], lines.shape[2], rows, *lines.shape[4:])
+            columns = buffer("columns", shape, image)
             for i, place in down(at, rows):
-                by_row[:, :, i] = lines[place]
+                columns[:, :, i] = lines[place]
+    n, channels = image.shape[:2]
     shape = (n, at.groups, channels // at.groups * math.prod(at.kernel), rows * math.prod(at.out[1:]) * image.shape[-1])
     return columns.reshape(shape)
 
@@ -133,20 +124,9 @@ def shared_columns_of(image: Any, at: Geometry, top: int, rows: int) -> Any:
     return np.lib.stride_tricks.as_strided(lines, (rows, 1, column, positions), strides)
 
 
-def add_back(columns: Any, image: Any, at: Geometry, top: int, rows: int, rows_first: bool = False, every: int = 1) -> None:
+def add_back(columns: Any, image: Any, at: Geometry, top: int, rows: int, rows_first: bool = False) -> None:
     """Add columns to the images where their patches lie; ``rows_first``: columns of images together, row by row."""
     kernel = at.kernel[0], math.prod(at.kernel[1:])
-    loop = (
-        None
-        if rows_first or len(at.out) != 2
-        else loops_of(_add_back, columns, image, least=LOOPS_FROM if every == 1 else 0)
-    )
-    if loop is not None:
-        columns = columns.reshape((*image.shape[:2], *at.kernel, rows, at.out[1]))
-        seen = _seen(at, rows)
-        lines = buffer("lines", (every, -(-seen // every), at.out[1]), image)
-        loop(columns, image[..., 0], lines, top, seen, *at.stride, *at.dilation)
-        return
     if rows_first:
         columns = columns.reshape((rows, *kernel, image.shape[1], *at.out[1:], image.shape[-1]))
         columns = columns.transpose((3, 1, 2, 0, *range(4, columns.ndim)))[None]
@@ -164,87 +144,12 @@ def add_back(columns: Any, image: Any, at: Geometry, top: int, rows: int, rows_f
 
 
 def _lines(image: Any, at: Geometry, rows: int, rows_first: bool) -> Any:
-    seen = rows if at.kernel[0] == 1 else _seen(at, rows)
+    seen = rows if at.kernel[0] == 1 else (rows - 1) * at.stride[0] + (at.kernel[0] - 1) * at.dilation[0] + 1
     across, rest = math.prod(at.kernel[1:]), (*at.out[1:], image.shape[-1])
     if not rows_first:
         return buffer("lines", (*image.shape[:2], across, seen, *rest), image)
     lines = buffer("lines", (seen, across, image.shape[1], *rest), image)
     return lines.transpose((2, 1, 0, *range(3, lines.ndim)))[None]
-
-
-def _seen(at: Geometry, rows: int) -> int:
-    """How many rows of the image so many of the output see, those between them included."""
-    return (rows - 1) * at.stride[0] + (at.kernel[0] - 1) * at.dilation[0] + 1
-
-
-# --------------------------------------------------------------------------------- the same of two axes, compiled
-# Runs of neighbours are short. Eight elements in one statement become one move of a vector, for which the compiler need not
-# know that source and target do not overlap, and unsigned indices are not looked at for their sign: for 64 images of 6
-# channels, 14x14, and 5x5 kernels, all columns take 0.15 ms, in loops of one element 0.50, and NumPy 1.8.
-
-
-def _columns(images, columns, top, step, step_across, dilation, dilation_across, every):
-    n, channels, kh, kw, rows, across = columns.shape
-    height, width = images.shape[2:]
-    x, y, u = images.reshape(-1), columns.reshape(-1), np.uint64
-    q, run, down, right, whole = u(0), u(across), u(width * step * every), u(step_across), step_across == 1 and across >= 8
-    for channel in range(n * channels):
-        for i in range(kh):
-            for j in range(kw):
-                for first in range(top, top + every):
-                    p = u((channel * height + first * step + i * dilation) * width + j * dilation_across)
-                    for _ in range(rows // every):
-                        k = u(0)
-                        while k < run and whole:
-                            last = min(k, run - u(8))  # the last eight overlap those before
-                            a, b = p + last, q + last
-                            c, d = a + u(4), b + u(4)
-                            y[b], y[b + u(1)], y[b + u(2)], y[b + u(3)], y[d], y[d + u(1)], y[d + u(2)], y[d + u(3)] = (
-                                *(x[a], x[a + u(1)], x[a + u(2)], x[a + u(3)]),
-                                *(x[c], x[c + u(1)], x[c + u(2)], x[c + u(3)]),
-                            )
-                            k += u(8)
-                        while k < run:
-                            y[q + k] = x[p + k * right]
-                            k += u(1)
-                        p += down
-                        q += run
-
-
-def _add_back(columns, images, lines, top, seen, step, step_across, dilation, dilation_across):
-    n, channels, kh, kw, rows, across = columns.shape
-    (height, width), (every, some), u = images.shape[2:], lines.shape[:2], np.uint64
-    x, y, line = images.reshape(-1), columns.reshape(-1), lines.reshape(-1)
-    run, right, eights = u(across), u(step_across), u(across // 8 * 8 if step_across == 1 else 0)
-    length = rows // every * across
-    for channel in range(n * channels):
-        for j in range(kw):
-            line[:] = 0
-            for i in range(kh):
-                for first in range(every):
-                    start = (((channel * kh + i) * kw + j) * every + first) * length
-                    for r in range(0, length, length if step == 1 else across):
-                        row = (first + r // across * every) * step + i * dilation
-                        at = (row % every * some + row // every) * across
-                        source = y[start + r : start + r + (length if step == 1 else across)]
-                        target = line[at : at + source.size]
-                        for k in range(source.size):
-                            target[k] += source[k]
-            for first in range(every):
-                q = u(first * some * across)
-                p = u((channel * height + top * step + first) * width + j * dilation_across)
-                for _ in range(first, seen, every):
-                    k = u(0)
-                    while k < eights:
-                        a, b = x[p + k : p + k + u(8)], line[q + k : q + k + u(8)]
-                        a[0], a[1], a[2], a[3] = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
-                        a[4], a[5], a[6], a[7] = a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7]
-                        k += u(8)
-                    while k < run:
-                        x[p + k * right] += line[q + k]
-                        k += u(1)
-                    p += u(every * width)
-                    q += run
 
 
 # -------------------------------------------------------------------------------------------------- whole batches

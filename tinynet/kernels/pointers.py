@@ -122,26 +122,30 @@ def tell(typing_context: Any, function: Any, number: Any) -> Any:
 
 
 @intrinsic
-def gemm(typing_context: Any, function: Any, like: Any, turned: Any, sizes: Any, a: Any, b: Any, c: Any, steps: Any) -> Any:
-    """c = a b with a BLAS library's ``cblas_?gemm`` at the address ``function``; row by row in memory.
+def gemm(
+    typing_context: Any, function: Any, like: Any, turned: Any, sizes: Any, a: Any, b: Any, c: Any, steps: Any, more: Any
+) -> Any:
+    """c = a b, or c += a b where ``more`` is True, row by row in memory.
+
+    ``function``: the address of a BLAS library's ``cblas_?gemm``.
 
     ``like``: a number of the arrays' dtype. ``turned``: whether a and b are stored the other way round. ``sizes``: rows of
     c, columns of c, and the length that both share. ``a, b, c``: addresses. ``steps``: elements from row to row of each.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function, _, turned, sizes, *places, steps = arguments
+        function, _, turned, sizes, *places, steps, more = arguments
         real = ir.FloatType() if signature.args[1] is types.float32 else ir.DoubleType()
         both = [builder.trunc(x, ir.IntType(1)) for x in cgutils.unpack_tuple(builder, turned)]
         turns = [builder.select(x, INT(112), INT(111)) for x in both]  # CblasTrans, CblasNoTrans
         lda, ldb, ldc = cgutils.unpack_tuple(builder, steps)
         given = [INT(101), *turns, *cgutils.unpack_tuple(builder, sizes)]  # CblasRowMajor
-        given += [real(1), places[0], lda, places[1], ldb, real(0), places[2], ldc]
+        given += [real(1), places[0], lda, places[1], ldb, builder.select(more, real(1), real(0)), places[2], ldc]
         kind = ir.FunctionType(ir.VoidType(), [x.type for x in given])
         builder.call(builder.inttoptr(function, kind.as_pointer()), given)
         return context.get_dummy_value()
 
-    return types.void(types.int64, like, turned, sizes, *[types.int64] * 3, steps), generate
+    return types.void(types.int64, like, turned, sizes, *[types.int64] * 3, steps, types.boolean), generate
 
 
 @intrinsic

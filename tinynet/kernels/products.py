@@ -29,7 +29,7 @@ def matmul(a: Any, b: Any) -> Any:
     if not isinstance(a, np.ndarray) and recorded.now is not None and is_array(a):
         return recorded.now.products(a, b, None)  # CuPy (14.2 still) refuses to call cuBLAS while a stream is captured
     work = a.size * b.shape[-1]
-    us = _shared(a, b, work)
+    us = _shared(a, b, work) if a.shape[-1] == b.shape[-2] else None  # what does not fit is NumPy's to refuse
     if us is not None:
         c = np.empty((a.shape[0], b.shape[1]), a.dtype)  # may become a leaf's gradient, which the walk wants whole
         if us.loops.product(us.team, _parts(us, work), us.gemm, us.loops.product_part, a, b, c):
@@ -42,7 +42,7 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
     rows, columns = len(x), len(weight)
     work = weight.size * rows
     us = _shared(x, weight, work) if columns >= NARROW else None
-    if us is not None and (bias is None or (bias.dtype is x.dtype and bias.flags.carray)):
+    if us is not None and (bias is None or (bias.dtype is x.dtype and bias.shape == (columns,) and bias.flags.carray)):
         y, turned = empty((rows, columns), x), buffer("turned", (columns, rows), x)
         added = np.zeros(columns, x.dtype) if bias is None else bias
         loop, part = us.loops.affine, us.loops.affine_part

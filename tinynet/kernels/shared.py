@@ -142,7 +142,7 @@ def product_part(start, stop, thread, table):
         m, a, c = stop - start, a + start * (a_step if t[7] > 0 else 1) * SIZE, c + start * c_step * SIZE
     else:
         n, b, c = stop - start, b + start * (1 if t[8] > 0 else b_step) * SIZE, c + start * SIZE
-    gemm(t[0], REAL(1), (t[7] < 0, t[8] < 0), (m, n, t[6]), a, b, c, (a_step, b_step, c_step))
+    gemm(t[0], REAL(1), (t[7] < 0, t[8] < 0), (m, n, t[6]), a, b, c, (a_step, b_step, c_step), False)
 
 
 def affine(team, parts, function, job, x, weight, bias, y, scratch, positive):
@@ -165,7 +165,7 @@ def affine_part(start, stop, thread, table):
     t = carray(pointer(table), 11, np.int64)
     n, k, columns, x_step = t[8], t[7], t[9], t[6]
     count, first = stop - start, t[5] + start * n * SIZE
-    gemm(t[0], REAL(1), (False, x_step > 0), (count, n, k), t[1] + start * k * SIZE, t[2], first, (k, abs(x_step), n))
+    gemm(t[0], REAL(1), (False, x_step > 0), (count, n, k), t[1] + start * k * SIZE, t[2], first, (k, abs(x_step), n), False)
     turned = carray(pointer(first), (count, n), REAL)
     y = carray(pointer(t[3] + start * SIZE), (n, columns), REAL)
     bias = carray(pointer(t[4] + start * SIZE), count, REAL)

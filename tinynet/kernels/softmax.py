@@ -58,7 +58,8 @@ def mean_cross_entropy(x: Any, ids: Any, kept: Any) -> Any:
     """
     if takes(x):
         return on_gpu.mean_cross_entropy(x, ids, kept)
-    loop = loops_of(_cross_entropy, x, least=LOOPS_FROM) if kept else None
+    some = isinstance(kept, int) and kept > 0  # an array is not asked: that would wait for a GPU
+    loop = loops_of(_cross_entropy, x, least=LOOPS_FROM) if some else None
     if loop is not None:
         return x.dtype.type(loop(x, ids, np.empty(len(x), x.dtype)) / kept)
     xp = array_module(x)

@@ -43,17 +43,17 @@ def takes(*arrays: Any) -> bool:
     return all(a.dtype == first.dtype and a.flags.c_contiguous and a.device == first.device for a in arrays)
 
 
-def start(like: Any, source: str, name: str, threads: int, *arguments: Any, rows: int = 1) -> None:
+def start(like: Any, source: str, name: str, threads: int, *arguments: Any, rows: int = 1, block: int = BLOCK) -> None:
     """Run the kernel ``name`` of a source on the GPU of the array ``like``, whose dtype is ``real``.
 
     Arguments are arrays, integers (``whole`` in the source), floats (``double``), and NumPy arrays of one element, which are
     handed over by value. So many threads there are for each of ``rows`` along a second axis of blocks.
     """
     kernel = _kernel(array_module(like).RawKernel, source, name, REALS.get(like.dtype.name, "float"))
-    blocks = max(1, min(MOST, -(-threads // BLOCK)))
+    blocks = max(1, min(MOST, -(-threads // block)))
     given = tuple([np.int64(a) if type(a) is int else np.float64(a) if type(a) is float else a for a in arguments])
     with like.device:
-        kernel((blocks, rows), (BLOCK,), given)
+        kernel((blocks, rows), (block,), given)
 
 
 @functools.cache
