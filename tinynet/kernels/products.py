@@ -41,7 +41,7 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
     """x @ weight.T + bias for matrices x and weight ``(out, in)``, bias ``(out,)`` or None; ``positive``: ReLU of that."""
     rows, columns = len(x), len(weight)
     work = weight.size * rows
-    us = _shared(x, weight, work) if columns >= NARROW else None
+    us = _shared(x, weight, work) if columns >= NARROW and x.shape[1:] == weight.shape[1:] else None
     if us is not None and (bias is None or (bias.dtype is x.dtype and bias.shape == (columns,) and bias.flags.carray)):
         y, turned = empty((rows, columns), x), buffer("turned", (columns, rows), x)
         added = np.zeros(columns, x.dtype) if bias is None else bias
