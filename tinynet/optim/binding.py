@@ -140,7 +140,7 @@ class Binding:
 
     def prepare(self, due: Due, hyper: Hyper, factor: float | None) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
-        asked = {count: hyper(self.group, count) for count in set(due.counts)}
+        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
         again = self._as_before(due, asked, factor)
         if again is not None:
             return [again]
@@ -180,7 +180,7 @@ class Binding:
     def measure(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[str, list[float]]]:
         """The sums of ``kernels.measure`` over the step that would be made, for each of these parameters by its name."""
         found: list[tuple[str, list[float]]] = []
-        asked = {count: hyper(self.group, count) for count in set(due.counts)}
+        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
         for update, part, at in self._parts(due, asked, factor):
             loop = None if part.dtype is None else update.loop(part.size(), part.dtype, "measure")
             rows: list[list[float] | None] = [None] * len(part.slots)
