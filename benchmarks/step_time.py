@@ -40,6 +40,8 @@ BUILDERS = {
     "mygrad": others.mygrads,
     "tinygrad": others.tinygrads,
 }
+# Of PyTorch's eager time, what tinynet is to need at most.
+AIMS = dict(zip(NETWORKS, (0.35, 0.6, 0.6, 0.65, 0.5, 0.7), strict=True))
 LEAST = 4  # steps, however long they take
 
 
@@ -62,6 +64,18 @@ def measure(contender: str, case: str, seconds: float, warm_up: float) -> dict[s
     return {"time": timed(network, contender, seconds, warm_up)}
 
 
+def aims(results: list[turns.Result]) -> list[str]:
+    """For each network and for the memory: how much of PyTorch's, and whether that is the aim."""
+    by = {(r.case, r.contender): r for r in results}
+    found = []
+    for case in dict.fromkeys(r.case for r in results):
+        if (case, "tinynet") in by and (case, "torch") in by:
+            time, memory = (by[case, "tinynet"].median(n) / by[case, "torch"].median(n) for n in ("time", "memory"))
+            met = "met" if time <= AIMS[case] else "not met"
+            found.append(f"{case}: {time:.2f} of PyTorch's time, aim {AIMS[case]}, {met}; {memory:.2f} of its memory")
+    return found
+
+
 def main() -> None:
     parser = turns.arguments(__doc__, NETWORKS, CONTENDERS)
     parser.add_argument("--seconds", type=float, default=1.0, help="of steps in each process (default: %(default)s)")
@@ -71,6 +85,7 @@ def main() -> None:
     theirs = [name for name in CONTENDERS if name.startswith("torch")]
     print(turns.table(results, "time", "µs a step", against=theirs))
     print("\n" + turns.table(results, "memory", "MB at the peak", against=theirs))
+    print("\n".join(["", *aims(results)]))
     turns.finish(args, "step_time", results, unit="microseconds a step; megabytes")
 
 

@@ -12,7 +12,7 @@ from update_rules import ELEMENTWISE
 
 import tinynet as tn
 from tinynet import optim
-from tinynet.kernels import compiled, sharing
+from tinynet.kernels import compiled, table
 
 NUMBA = pytest.mark.skipif(not compiled.enabled(), reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
 ENGINES = [pytest.param("0", id="array-code"), pytest.param("1", id="compiled", marks=NUMBA)]
@@ -138,41 +138,14 @@ def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
     """Each thread takes a share of every array, down to none of the smallest."""
     results = []
     for shared_from in (10**9, 0):
-        monkeypatch.setattr(sharing, "SHARED_FROM", shared_from)
-        monkeypatch.setenv("TINYNET_THREADS", "3")
+        monkeypatch.setattr(table, "SHARED_FROM", shared_from)
         params = parameters()
         optimizer = getattr(optim, name)(params, lr=0.01)
-        for step in range(12):  # the first seven are not shared
+        for step in range(5):
             give_gradients(params, step)
             optimizer.step()
         results.append(params)
     assert_same(*results)
-
-
-@pytest.mark.cpu  # threads on a CPU
-@pytest.mark.parametrize("faster", [True, False])
-def test_a_loop_is_shared_among_threads_where_a_trial_shows_that_to_be_faster(faster, monkeypatch):
-    monkeypatch.setenv("TINYNET_THREADS", "2")
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(sharing, "time", SimpleNamespace(perf_counter=lambda: clock.now))
-    monkeypatch.setattr(sharing, "together", lambda work, is_done: work(0))
-    how = []
-
-    def loop(table, values, taken, bell, parts, back):
-        how.append(parts > 1)
-        clock.now += 1.0 if (parts > 1) == faster else 2.0
-
-    runs, trial, again = sharing.Sharing(), sharing.TRIAL, sharing.AGAIN
-    for _ in range(again + 2 * trial):
-        runs.run(loop, None, None, sharing.SHARED_FROM)
-    expected = [False] * trial + [True] * trial
-    assert how == expected + [faster] * (again - 2 * trial) + expected
-    runs.run(loop, None, None, sharing.SHARED_FROM - 1)
-    assert not how[-1]
-    monkeypatch.setenv("TINYNET_THREADS", "1")
-    for _ in range(2 * again):
-        runs.run(loop, None, None, sharing.SHARED_FROM)
-    assert not any(how[-again : -2 * trial - 1])  # after the first trial, before the second
 
 
 def test_assigning_to_the_state_writes_into_the_buffer(engine):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinynet.kernels import threads
-from tinynet.kernels.threads import parallel, together
+from tinynet.kernels.threads import parallel
 
 pytestmark = pytest.mark.cpu  # a CPU's threads
 
@@ -142,34 +142,6 @@ def test_the_blas_library_is_held_to_one_thread_and_let_go(monkeypatch):
         assert library.get_num_threads() == 2
     finally:
         library.set_num_threads(before)
-
-
-def test_work_that_shares_itself_out_is_done_by_the_caller_and_every_other_thread():
-    names, everyone = set(), threading.Barrier(4)
-
-    def work(back):
-        assert back == (threading.current_thread() is not threading.main_thread())
-        everyone.wait(10)
-        names.add(threading.current_thread().name)
-
-    together(work, lambda: False)  # never done before all have returned
-    assert len(names) == 4
-
-
-def test_work_that_is_done_waits_for_nobody():
-    late = threading.Event()
-    together(lambda back: late.wait(10) if back else None, lambda: True)
-    late.set()
-
-
-@pytest.mark.parametrize("number", ["1", "4"])
-def test_work_that_shares_itself_out_within_a_job_stays_on_its_thread(number, monkeypatch):
-    monkeypatch.setenv("TINYNET_THREADS", number)
-    asked = []
-    parallel(lambda start, stop: together(asked.append, lambda: False), 8, 1) if number != "1" else together(
-        asked.append, lambda: False
-    )
-    assert asked == [0] * (8 if number != "1" else 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

@@ -31,7 +31,7 @@ from ..backend import cache_folder
 HEADER = """import numpy as np
 from numba import carray
 
-from tinynet.kernels.pointers import fetch_add, peek, pointer
+from tinynet.kernels.pointers import pointer
 
 
 """
@@ -67,6 +67,26 @@ def compile_loop(source: str, name: str, signature: str, dtype: np.dtype, any_or
     ``any_order`` lets sums be taken in whatever order is fastest, which changes their last digits.
     """
     return _compiled(HEADER + source, name, signature.replace("real", dtype.name), {"reassoc"} if any_order else False)
+
+
+def compile_job(source: str, name: str, dtype: np.dtype) -> int | None:
+    """The address of the function ``name`` of a source, a job for a team over arrays of ``REAL``, compiled for a dtype.
+
+    None, with a warning, where that fails.
+    """
+
+    def make() -> int | None:
+        import numba
+
+        _listen()
+        text = f"def job(start, stop, thread, address):\n    {name}(start, stop, thread, address)\n"
+        module = _module(f"{HEADER}REAL = np.{dtype.name}\n\n\n{source}\n\n{text}")
+        options: dict[str, Any] = {"error_model": "numpy", "cache": module.__file__ is not None}
+        setattr(module, name, numba.njit(JOB, **options)(getattr(module, name)))  # only such a one tells that it is compiled
+        _jobs.append(numba.cfunc(JOB, **options)(module.job))  # the code is freed with it
+        return _jobs[-1].address
+
+    return _made(make)
 
 
 def loops_of(function: Callable, *arrays: Any, least: int = LOOPS_FROM) -> Callable | None:

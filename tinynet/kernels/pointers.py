@@ -146,29 +146,3 @@ def gemm(
         return context.get_dummy_value()
 
     return types.void(types.int64, like, turned, sizes, *[types.int64] * 3, steps, types.boolean), generate
-
-
-@intrinsic
-def fetch_add(typing_context: Any, counters: Any, index: Any) -> Any:
-    """``counters[index]`` as it was before 1 was added to it; of several threads each gets a number of its own."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _place(context, builder, signature, arguments)
-        return builder.atomic_rmw("add", place, context.get_constant(types.int64, 1), "seq_cst")
-
-    return types.int64(counters, types.int64), generate
-
-
-@intrinsic
-def peek(typing_context: Any, counters: Any, index: Any) -> Any:
-    """``counters[index]`` as another thread has left it, with all that this thread wrote before."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load_atomic(_place(context, builder, signature, arguments), "acquire", 8)
-
-    return types.int64(counters, types.int64), generate
-
-
-def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    return builder.gep(array.data, [arguments[1]])

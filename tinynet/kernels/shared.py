@@ -58,15 +58,17 @@ def assist(team, thread):
 
 def share(team, job, table, length, grain):
     """Do the whole job, together with those who wait for work; alone where another job is under way."""
-    if length <= grain or not swap(team + BUSY, 0, 1):
-        for start in range(0, length, grain):
-            call(job, start, min(start + grain, length), 0, table)
-        return
     blas = 1
     if load(team + BLAS_SET) != 0:
         blas = ask(load(team + BLAS_THREADS))
         if blas > 1:
             tell(load(team + BLAS_SET), 1)
+    if length <= grain or not swap(team + BUSY, 0, 1):
+        for start in range(0, length, grain):
+            call(job, start, min(start + grain, length), 0, table)
+        if blas > 1:
+            tell(load(team + BLAS_SET), blas)
+        return
     members, number = load(team + MEMBERS), (load(team + TICKETS) >> 24) + 1
     for k in range(members):  # first, or who is late could take a part of words half written
         store(team + TICKETS + k * LINE, number << 24 | CLOSED)

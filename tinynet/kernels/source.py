@@ -30,7 +30,6 @@ ARRAY_CODE = sorted({*PYTHON, "copyto"} - {"where"})  # the NumPy functions that
 
 
 BLOCK = 512  # elements of which a float32 sum is taken
-WAIT = 300_000  # looks at what another thread may have done, some 100 µs, before the operating system is asked to wait
 
 
 def numbers_source(rule: Trace) -> str:
@@ -40,42 +39,31 @@ def numbers_source(rule: Trace) -> str:
 
 
 def loop_source(rule: Trace) -> str:
-    """``update(table, values, taken, parts, back)``: one pass over the memory of many arrays, for Numba.
+    """``update(start, stop, thread, address)``: one pass over the memory of many arrays, for Numba; a job for a team.
 
-    A row of ``table`` is one parameter: its size, the row of ``values`` with its numbers, then the addresses of the
-    weight, the gradient and each buffer. A part of ``parts`` is its share of every array. Several threads may call this
-    with the same ``taken``, four zeros: one of them takes parts from the front, for the others ``back`` is 1, until all
-    are taken; so a thread meets the same weights, if it can, in every step, in its own core's cache. ``taken`` counts parts
-    that are taken, from the front, from the back, and that are done. That one then waits a while for the last to be done,
-    the others for the next update: for the ``bell``.
+    The address is of the words of a ``kernels.table.Table``: those of its rows and its numbers, how many rows of how
+    many columns, and how many parts; a part is its share of every array.
     """
     stored = [f"{name}[i] = {result}" for name, result in rule.results.items() if result != f"{name}_i"]
     return "\n".join(
         [
-            "def update(table, values, taken, bell, parts, back):",
-            "    if not back:",
-            "        fetch_add(bell, 8)",
-            "    while fetch_add(taken, 0) < parts:",
-            "        part = fetch_add(taken, 1 + back)",
-            "        part = parts - 1 - part if back else part",
-            "        for k in range(table.shape[0]):",
-            "            share = (table[k, 0] + 16 * parts - 1) // (16 * parts) * 16",
-            "            first = min(part * share, table[k, 0])",
-            "            size = min(share, table[k, 0] - first)",
-            "            skipped = first * values.itemsize",
-            *(f"    {line}" for line in _loop(rule, _read(rule), stored)),
-            "        fetch_add(taken, 3)",
-            "    heard = peek(bell, 8)",
-            f"    for _ in range({WAIT}):",
-            "        if peek(bell, 8) != heard if back else peek(taken, 3) == parts:",
-            "            break",
+            "def update(start, stop, thread, address):",
+            "    words = carray(pointer(address), 5, np.int64)",
+            "    rows, parts = carray(pointer(words[0]), (words[2], words[3]), np.int64), words[4]",
+            f"    numbers = carray(pointer(words[1]), (words[2], {len(rule.numbers)}), REAL)",
+            "    for part in range(start, stop):",
+            "        for k in range(words[2]):",
+            "            share = (rows[k, 0] + 16 * parts - 1) // (16 * parts) * 16",
+            "            first = min(part * share, rows[k, 0])",
+            "            size = min(share, rows[k, 0] - first)",
+            *(f"    {line}" for line in _loop(rule, _read(rule), stored, "REAL")),
             "",
         ]
     )
 
 
 def measure_source(rule: Trace) -> str:
-    """``measure(table, values, sums)``: the same pass, which writes nothing but a row of ``sums`` for each parameter.
+    """``measure(rows, numbers, sums)``: the same pass, which writes nothing but a row of ``sums`` for each parameter.
 
     The sums are taken in the arrays' own dtype over a few hundred elements, and in float64 over these.
     """
@@ -84,27 +72,27 @@ def measure_source(rule: Trace) -> str:
     added = [f"step = {rule.results['w']} - w_i", *(f"sum{k} += {term}" for k, term in enumerate(terms))]
     return "\n".join(
         [
-            "def measure(table, values, sums):",
-            "    zero = values.dtype.type(0)",
-            "    for k in range(table.shape[0]):",
+            "def measure(rows, numbers, sums):",
+            "    zero = numbers.dtype.type(0)",
+            "    for k in range(rows.shape[0]):",
             "        sums[k, :] = 0.0",
-            f"        for first in range(0, table[k, 0], {BLOCK}):",
-            f"            size, skipped = min({BLOCK}, table[k, 0] - first), first * values.itemsize",
+            f"        for first in range(0, rows[k, 0], {BLOCK}):",
+            f"            size = min({BLOCK}, rows[k, 0] - first)",
             *(f"            sum{k} = zero" for k in range(len(terms))),
-            *(f"    {line}" for line in _loop(rule, rule.arrays, added)),
+            *(f"    {line}" for line in _loop(rule, rule.arrays, added, "numbers.dtype")),
             *(f"            sums[k, {k}] += sum{k}" for k in range(len(terms))),
             "",
         ]
     )
 
 
-def _loop(rule: Trace, read: list[str], then: list[str]) -> list[str]:
-    """The lines that find one parameter's numbers and arrays and go through ``size`` elements of these."""
+def _loop(rule: Trace, read: list[str], then: list[str], dtype: str) -> list[str]:
+    """The lines that find one parameter's numbers and arrays and go through ``size`` elements of these from ``first``."""
     body = [f"{line.name} = {PYTHON[line.op].format(*line.operands)}" for line in rule.body]
     return [
-        *(f"        n{j} = values[table[k, 1], {j}]" for j in range(len(rule.numbers))),
+        *(f"        n{j} = numbers[rows[k, 1], {j}]" for j in range(len(rule.numbers))),
         *(
-            f"        {name} = carray(pointer(table[k, {j}] + skipped), size, values.dtype)"
+            f"        {name} = carray(pointer(rows[k, {j}] + first * numbers.itemsize), size, {dtype})"
             for j, name in enumerate(rule.arrays, 2)
         ),
         "        for i in range(size):",

@@ -72,6 +72,12 @@ class Team:
             self.wake()
         return self._shared[dtype]
 
+    def do(self, job: int, table: int, length: int) -> None:
+        """Do a job of so many parts, given the addresses of its function and its table, with everyone awake."""
+        if self._words[ASLEEP]:
+            self.wake()
+        self._loops.share(self.address, job, table, length, 1)
+
     def wake(self) -> None:
         """Call those who sleep: they come when they come."""
         for bed in self._beds:

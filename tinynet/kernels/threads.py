@@ -66,24 +66,6 @@ def parallel(work: Callable[[int, int], None], n: int, grain: int) -> None:
         del error  # its traceback leads to this frame: no reference cycle
 
 
-def together(work: Callable[[int], None], is_done: Callable[[], bool]) -> None:
-    """``work(0)`` here and ``work(1)`` on the other threads, for work that shares itself out, in little time.
-
-    Returns when ``is_done()`` after the own share, else when all have returned; a thread that comes later must find
-    nothing left to do. For compiled loops, which let go of the interpreter, raise nothing, and call no BLAS library.
-    """
-    helpers = threads() - 1
-    if helpers < 1 or _here.inside:
-        work(0)
-        return
-    job = _Together(work)
-    asked = _pool.ask(job, helpers)
-    work(0)
-    if not is_done():
-        for _ in range(asked):
-            job.returned.get()
-
-
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """``with one_blas_thread():`` the BLAS library keeps to one thread in the block, for many small products one after the
@@ -131,31 +113,14 @@ class _Job:
                     self.finished.release()
 
 
-class _Together:
-    """Work that shares itself out; each other thread that returns from it says so."""
-
-    __slots__ = ("returned", "work")
-
-    def __init__(self, work: Callable[[int], None]):
-        self.work = work
-        self.returned: SimpleQueue[None] = SimpleQueue()
-
-    def help(self) -> None:
-        try:
-            self.work(1)
-        finally:
-            self.returned.put(None)
-
-
 class _Pool:
     """Threads that wait for jobs. They are started when first needed and die with the process."""
 
     def __init__(self) -> None:
-        self.jobs: SimpleQueue[tuple[_Job | _Together, contextvars.Context]] = SimpleQueue()
+        self.jobs: SimpleQueue[tuple[_Job, contextvars.Context]] = SimpleQueue()
         self.size, self.lock = 0, threading.Lock()
 
-    def ask(self, job: _Job | _Together, helpers: int) -> int:
-        """Give the job to so many threads, or as many as there are; how many that is."""
+    def ask(self, job: _Job, helpers: int) -> None:
         with self.lock:
             while self.size < helpers:
                 try:
@@ -163,10 +128,8 @@ class _Pool:
                 except RuntimeError:
                     break  # no more threads are to be had, or the interpreter is going down: the caller does it all
                 self.size += 1
-        asked = min(helpers, self.size)
-        for _ in range(asked):
+        for _ in range(min(helpers, self.size)):
             self.jobs.put((job, contextvars.copy_context()))
-        return asked
 
     def run(self) -> None:
         _here.inside = True

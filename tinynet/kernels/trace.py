@@ -43,7 +43,8 @@ LOGICAL = {"logical_and", "logical_or", "logical_not"}
 CONDITIONS = {"less", "less_equal", "equal", "not_equal", *LOGICAL}
 # What the sources call things themselves: a rule whose arrays have these names is not traced.
 RESERVED = re.compile(
-    r"[fnqt]\d+|i|k|n|np|table|values|taken|bell|parts?|back|heard|share|first|size|skipped|fetch_add|peek|pointer|carray|copyto"
+    r"[fnqt]\d+|sum\d+|i|k|n|np|REAL|start|stop|thread|address|words|rows|numbers|sums|zero|step|parts?|share|first|size"
+    r"|pointer|carray|copyto"
 )
 
 

@@ -23,16 +23,13 @@ from ..backend import array_module
 from . import compiled, source
 from .gpu import update as gpu
 from .gpu.launch import takes
-from .sharing import alone
+from .table import Table
+from .team import team
 from .trace import Trace, Untraceable, trace
 
 PIECE = 49152  # elements: 192 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
-AT_ONCE = 8  # addresses asked for in one call
-LOOPS = {
-    "update": (source.loop_source, "void(int64[:, ::1], real[:, ::1], int64[::1], int64[::1], int64, int64)"),
-    "measure": (source.measure_source, "void(int64[:, ::1], real[:, ::1], float64[:, ::1])"),
-}
+MEASURE = "void(int64[:, ::1], real[:, ::1], float64[:, ::1])"
 
 
 class Update:
@@ -45,7 +42,7 @@ class Update:
     def __init__(self, rule: Callable, names: tuple[str, ...], hyper: dict[str, Any], elementwise: bool = True):
         self.rule, self.elementwise = rule, elementwise
         self.trace: Trace | None = None
-        self._loops: dict[tuple[str, np.dtype], Callable | None] = {}
+        self._loops: dict[tuple[str, np.dtype], Any] = {}
         if not elementwise:
             return
         try:
@@ -67,8 +64,8 @@ class Update:
         assert self.trace is not None
         return self._numbers(*[hyper[name] for name in self.trace.hyper])
 
-    def loop(self, size: int, dtype: np.dtype, kind: str = "update") -> Callable | None:
-        """``update(table, values, taken, ...)``, compiled, or ``measure(table, values, sums)``; see ``kernels.source``.
+    def loop(self, size: int, dtype: np.dtype, kind: str = "update") -> Any:
+        """The job ``update`` for ``Table.run``, or ``measure(rows, numbers, sums)``; see ``kernels.source``.
 
         None where Numba is missing, the rule is not traceable, or ``size`` weights are too few to import Numba for.
         """
@@ -77,8 +74,12 @@ class Update:
         if (kind, dtype) not in self._loops:
             if size < COMPILE_FROM:
                 return None
-            text, signature = LOOPS[kind][0](self.trace), LOOPS[kind][1]
-            self._loops[kind, dtype] = compiled.compile_loop(text, kind, signature, dtype, any_order=kind == "measure")
+            if kind == "measure":
+                text = source.measure_source(self.trace)
+                made: Any = compiled.compile_loop(text, kind, MEASURE, dtype, any_order=True)
+            else:
+                made = None if team() is None else compiled.compile_job(source.loop_source(self.trace), kind, dtype)
+            self._loops[kind, dtype] = made
         return self._loops[kind, dtype]
 
     def in_place(self, parameters: list[tuple], numbers: list[tuple]) -> None:
@@ -144,8 +145,7 @@ def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: di
     if loop is None:
         made.in_place([flat], [numbers])
     else:
-        table = np.array([[w.size, 0, *(a.ctypes.data for a in flat)]])
-        alone(loop, table, np.array([numbers], w.dtype))
+        Table([[w.size, 0, *(a.ctypes.data for a in flat)]], [numbers], w.dtype).run(loop)
 
 
 def alike(arrays: tuple) -> bool:
@@ -154,35 +154,6 @@ def alike(arrays: tuple) -> bool:
         return False
     dtype = arrays[0].dtype
     return dtype.isnative and all(a.dtype == dtype for a in arrays)
-
-
-def put_addresses(table: np.ndarray, arrays: list[np.ndarray]) -> None:
-    """Write where the first elements of flat arrays lie into a table of a compiled loop, as the gradients' column.
-
-    0.1 us each; ``array.ctypes.data`` takes 1.1.
-    """
-    put = _addresses(arrays[0].dtype)
-    for k in range(0, len(arrays), AT_ONCE):
-        some = arrays[k : k + AT_ONCE]
-        put(table, k, *some, *some[:1] * (AT_ONCE - len(some)))
-
-
-@functools.cache
-def _addresses(dtype: np.dtype) -> Callable[..., None]:
-    names = [f"a{k}" for k in range(AT_ONCE)]
-    found = ", ".join(f"{name}.ctypes.data" for name in names)
-    text = f"""def addresses(table, row, {", ".join(names)}):
-    found = ({found})
-    for k in range(min({AT_ONCE}, table.shape[0] - row)):
-        table[row + k, 3] = found[k]
-"""
-    signature = f"void(int64[:, ::1], int64, {', '.join(['real[::1]'] * AT_ONCE)})"
-    return compiled.compile_loop(text, "addresses", signature, dtype) or _put_slowly
-
-
-def _put_slowly(table: np.ndarray, row: int, *arrays: np.ndarray) -> None:
-    for k, array in enumerate(arrays[: len(table) - row], row):
-        table[k, 3] = array.ctypes.data
 
 
 def pieces(size: int, length: int) -> list[slice]:

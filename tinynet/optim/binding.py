@@ -16,8 +16,8 @@ import numpy as np
 
 from ..backend import is_array
 from ..kernels.measure import SUMS, measure, trusted
-from ..kernels.sharing import Sharing
-from ..kernels.update import Update, put_addresses, update_for
+from ..kernels.table import Table
+from ..kernels.update import Update, update_for
 from . import on_gpu
 from .explain import Gradient
 from .hyper import CLIP, DECAY, full_rule, keywords
@@ -33,9 +33,8 @@ class Last(NamedTuple):
     own: dict[str, Any]  # the hyper-parameters as the optimizer gave them, and as the rule takes them
     values: dict[str, Any]
     update: Update
-    loop: Callable | None
+    loop: int | None
     numbers: tuple
-    rows: np.ndarray  # one, of these
     changes: bool  # whether the numbers are others in every step
 
 
@@ -63,18 +62,14 @@ class Binding:
         self._options = rule, bool(decays), group["maximize"]
         self.steps: dict[str, int] = {}  # how many steps each parameter has made, by its name
         self.slots: list[Slot]
-        self._table: np.ndarray | None
+        self._table: Table | None  # of the parameters in the last step, where their counts were the same
         self._table_of: list[Slot]
-        self._elements: int
-        self._sharing: Sharing
         if earlier is not None and earlier.buffers == self.buffers and earlier.seen["params"] is group["params"]:
-            self.slots = earlier.slots
-            self._table, self._table_of, self._elements = earlier._table, earlier._table_of, earlier._elements
+            self.slots, self._table, self._table_of = earlier.slots, earlier._table, earlier._table_of
         else:
             self.slots = [Slot(names[p], p) for p in group["params"]]
-            self._table, self._table_of, self._elements = None, [], 0  # of addresses; the slots that are its rows
-        self._sharing = Sharing() if earlier is None else earlier._sharing
-        self._loops: dict[tuple[Update, Any], Callable] = {}
+            self._table, self._table_of = None, []
+        self._loops: dict[tuple[Update, Any], int] = {}
         self._last: Last | None = None
         self.on_gpu: dict[Any, tuple] = {}  # the numbers that were sent there, and where they are
 
@@ -145,7 +140,7 @@ class Binding:
 
     def prepare(self, due: Due, hyper: Hyper, factor: float | None) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
-        asked = {count: hyper(self.group, count) for count in set(due.counts)}
+        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
         again = self._as_before(due, asked, factor)
         if again is not None:
             return [again]
@@ -156,16 +151,15 @@ class Binding:
                 continue
             numbers = {count: update.numbers(values) for count, values in at.items()}
             loop = self._loops.get((update, part.dtype)) or update.loop(part.size(), part.dtype)
-            rows = np.array([*numbers.values()], part.dtype)
             if loop is None:
                 work.append(functools.partial(update.in_place, part.flat(), [numbers[count] for count in part.counts]))
             else:
                 self._loops[update, part.dtype] = loop
-                work.append(functools.partial(self._run, loop, *self._table_for(part, list(at)), rows))
+                work.append(functools.partial(_run, loop, *self._table_for(part, numbers)))
             if len(at) == 1 and part is due:
                 ((count, own),) = asked.items()
                 changes = factor is not None or "step" in self.wanted
-                self._last = Last(due.dtype, own, at[count], update, loop, numbers[count], rows, changes)
+                self._last = Last(due.dtype, own, at[count], update, loop, numbers[count], changes)
         return work
 
     def _as_before(self, due: Due, asked: dict[int, dict], factor: float | None) -> Callable[[], None] | None:
@@ -176,26 +170,25 @@ class Binding:
         ((count, own),) = asked.items()
         if (own is not last.own and own != last.own) or (factor is None) is (CLIP in last.values):
             return None
-        numbers, rows = last.numbers, last.rows
+        numbers = last.numbers
         if last.changes:
             numbers = last.update.numbers({**last.values, "step": count, CLIP: factor})
-            rows = np.array([numbers], due.dtype)
         if last.loop is None:
             return functools.partial(last.update.in_place, due.flat(), [numbers] * len(due.slots))
-        return functools.partial(self._run, last.loop, *self._table_for(due, [count]), rows)
+        return functools.partial(_run, last.loop, *self._table_for(due, {count: numbers}))
 
     def measure(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[str, list[float]]]:
         """The sums of ``kernels.measure`` over the step that would be made, for each of these parameters by its name."""
         found: list[tuple[str, list[float]]] = []
-        asked = {count: hyper(self.group, count) for count in set(due.counts)}
+        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
         for update, part, at in self._parts(due, asked, factor):
             loop = None if part.dtype is None else update.loop(part.size(), part.dtype, "measure")
             rows: list[list[float] | None] = [None] * len(part.slots)
             if loop is not None:
-                table, grads = self._table_for(part, list(at))
-                values = np.array([update.numbers(values) for values in at.values()], part.dtype)
-                sums = np.empty((len(table), len(SUMS) + len(self.buffers)))
-                loop(table, values, sums)
+                numbers = {count: update.numbers(values) for count, values in at.items()}
+                table, grads = self._table_for(part, numbers)
+                sums = np.empty((len(part.slots), len(SUMS) + len(self.buffers)))
+                loop(table.rows, table.numbers, sums)
                 grads.clear()
                 rows = [row if trusted(row, part.dtype) else None for row in sums.tolist()]
             for slot, row, arrays, count in zip(part.slots, rows, part.arrays(), part.counts, strict=True):
@@ -215,18 +208,21 @@ class Binding:
             found += [(update, part, at) for part in same.parts()]
         return found
 
-    def _table_for(self, due: Due, counts: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """A compiled loop's table, and the gradients, which have to live until it has run; a row of numbers a count."""
-        if self._table is None or due.slots != self._table_of:
-            self._table, self._table_of = np.array([slot.row for slot in due.slots]), due.slots
-            self._elements = due.size() * (self._table.shape[1] - 2)
-        table, grads = self._table, due.flat_grads()
-        if len(counts) > 1:
-            table, order = table.copy(), {count: k for k, count in enumerate(counts)}
-            table[:, 1] = [order[count] for count in due.counts]
-        put_addresses(table, grads)
+    def _table_for(self, due: Due, numbers: dict[int, tuple]) -> tuple[Table, list[np.ndarray]]:
+        """A compiled loop's table, with the numbers by count, and the gradients, which have to live until it has run."""
+        table, grads, one = self._table, due.flat_grads(), numbers[due.counts[0]]
+        if table is not None and len(numbers) == 1 and due.slots == self._table_of and len(one) == table.numbers.shape[1]:
+            table.numbers[0] = one
+        else:
+            places = {count: k for k, count in enumerate(numbers)}
+            rows = [[slot.row[0], places[n], *slot.row[2:]] for slot, n in zip(due.slots, due.counts, strict=True)]
+            table = Table(rows, list(numbers.values()), due.dtype)
+            if len(numbers) == 1:
+                self._table, self._table_of = table, due.slots
+        table.point(grads)
         return table, grads
 
-    def _run(self, loop: Callable, table: np.ndarray, grads: list[np.ndarray], numbers: np.ndarray) -> None:
-        self._sharing.run(loop, table, numbers, self._elements)
-        grads.clear()
+
+def _run(job: int, table: Table, grads: list[np.ndarray]) -> None:
+    table.run(job)
+    grads.clear()

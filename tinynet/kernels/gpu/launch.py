@@ -46,14 +46,19 @@ def takes(*arrays: Any) -> bool:
 def start(like: Any, source: str, name: str, threads: int, *arguments: Any, rows: int = 1, block: int = BLOCK) -> None:
     """Run the kernel ``name`` of a source on the GPU of the array ``like``, whose dtype is ``real``.
 
-    Arguments are arrays, integers (``whole`` in the source), floats (``double``), and NumPy arrays of one element, which are
-    handed over by value. So many threads there are for each of ``rows`` along a second axis of blocks.
+    Arguments are arrays or None (pointers in the source), integers (``whole``), floats (``double``), and NumPy arrays of one
+    element, which are handed over by value. So many threads there are for each of ``rows`` along a second axis of blocks.
     """
     kernel = _kernel(array_module(like).RawKernel, source, name, REALS.get(like.dtype.name, "float"))
     blocks = max(1, min(MOST, -(-threads // block)))
-    given = tuple([np.int64(a) if type(a) is int else np.float64(a) if type(a) is float else a for a in arguments])
+    given = tuple([_sized(a) for a in arguments])
     with like.device:
         kernel((blocks, rows), (block,), given)
+
+
+def _sized(a: Any) -> Any:
+    """An argument with the size that it has in the source; None is a pointer to nothing."""
+    return np.int64(a or 0) if a is None or type(a) is int else np.float64(a) if type(a) is float else a
 
 
 @functools.cache

@@ -1,0 +1,65 @@
+"""Where the arrays of many parameters lie, and the numbers that a step takes: what a compiled update or measurement reads.
+
+The one idea: one call for all parameters of a group, handed over as the address of a few words, and shared by the team.
+Arrays that a user binds anew, freezes or moves between two steps change a row of the table and no more.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from .compiled import compile_loop
+from .team import team
+
+# Elements of all arrays together from which the team shares an update, and in how many parts for each member. Measured on
+# two cores, float32, in µs: SGD on 235 thousand weights (470 thousand elements) 58 alone, 49 shared, Adam 166 and 99.
+SHARED_FROM, PARTS = 200_000, 8
+AT_ONCE = 8  # addresses asked for in one call
+
+
+class Table:
+    """``rows``: for each parameter its size, which row of ``numbers`` is its, and the addresses of the weight, the gradient
+    and each buffer, that of the gradient not there yet; ``numbers``: what an ``Update`` computes once a step."""
+
+    def __init__(self, rows: list[list[int]], numbers: list[tuple], dtype: np.dtype):
+        self.rows, self.numbers = np.array(rows, np.int64), np.array(numbers, dtype)
+        elements = int(self.rows[:, 0].sum()) * (self.rows.shape[1] - 2)
+        us = team()
+        self.parts = 1 if us is None or elements < SHARED_FROM else PARTS * us.size
+        at = [self.rows.ctypes.data, self.numbers.ctypes.data]
+        self._words = np.array([*at, *self.rows.shape, self.parts], np.int64)
+        self._address = self._words.ctypes.data
+
+    def run(self, job: int) -> None:
+        """Do a job of ``source.loop_source``."""
+        us = team()
+        assert us is not None
+        us.do(job, self._address, self.parts)
+
+    def point(self, grads: list[np.ndarray]) -> None:
+        """Note where the first elements of flat gradients lie. 0.1 us each; ``array.ctypes.data`` takes 1.1."""
+        put = _addresses(grads[0].dtype)
+        for k in range(0, len(grads), AT_ONCE):
+            some = grads[k : k + AT_ONCE]
+            put(self.rows, k, *some, *some[:1] * (AT_ONCE - len(some)))
+
+
+@functools.cache
+def _addresses(dtype: np.dtype) -> Callable[..., None]:
+    names = [f"a{k}" for k in range(AT_ONCE)]
+    found = ", ".join(f"{name}.ctypes.data" for name in names)
+    text = f"""def addresses(rows, row, {", ".join(names)}):
+    found = ({found})
+    for k in range(min({AT_ONCE}, rows.shape[0] - row)):
+        rows[row + k, 3] = found[k]
+"""
+    signature = f"void(int64[:, ::1], int64, {', '.join(['real[::1]'] * AT_ONCE)})"
+    return compile_loop(text, "addresses", signature, dtype) or _put_slowly
+
+
+def _put_slowly(rows: np.ndarray, row: int, *arrays: np.ndarray) -> None:
+    for k, array in enumerate(arrays[: len(rows) - row], row):
+        rows[k, 3] = array.ctypes.data
