@@ -44,7 +44,18 @@ class _OneForAll:
 class Op:
     """What a node remembers of its op: the name, the forward on raw arrays, and one rule for each array it takes."""
 
-    __slots__ = ("defaults", "forward", "joint", "keyword_defaults", "keywords", "name", "operands", "rules", "variadic")
+    __slots__ = (
+        "defaults",
+        "forward",
+        "joint",
+        "keyword_defaults",
+        "keyword_names",
+        "keywords",
+        "name",
+        "operands",
+        "rules",
+        "variadic",
+    )
 
     def __init__(self, forward: Callable, rules: tuple, variadic: bool, joint: bool = False):
         self.name = forward.__name__.lstrip("_")  # a private op stands behind a public function of that name
@@ -61,6 +72,7 @@ class Op:
         self.variadic = variadic
         self.operands = [p.name for p in parameters[: len(rules)]]
         self.keywords = [p.name for p in parameters[len(rules) :]]
+        self.keyword_names = set(self.keywords)
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self.keyword_defaults = {name: d for name, d in self.defaults.items() if name in self.keywords}
 
@@ -69,6 +81,8 @@ class Op:
         n = len(inputs) if self.variadic else len(self.operands)
         if not keywords and len(inputs) == n and len(self.keyword_defaults) == len(self.keywords):
             return inputs, self.keyword_defaults  # shared: nobody writes into a node's keywords
+        if len(inputs) == n and keywords.keys() == self.keyword_names:
+            return inputs, self.numbers(keywords)
         if len(inputs) > n:
             if len(inputs) - n > len(self.keywords):
                 raise TypeError(f"{self.name}: takes {n + len(self.keywords)} arguments, got {len(inputs)}")
@@ -86,9 +100,13 @@ class Op:
                 raise TypeError(f"{self.name}: missing argument {missing[0]!r}")
             inputs = (*inputs, *(keywords.pop(name) for name in self.operands[len(inputs) :]))
         keywords = {**self.keyword_defaults, **keywords}
-        if keywords.keys() != set(self.keywords):
-            odd = sorted(keywords.keys() ^ set(self.keywords))
+        if keywords.keys() != self.keyword_names:
+            odd = sorted(keywords.keys() ^ self.keyword_names)
             raise TypeError(f"{self.name}: {'unexpected' if odd[0] in keywords else 'missing'} argument {odd[0]!r}")
+        return inputs, self.numbers(keywords)
+
+    def numbers(self, keywords: dict[str, Any]) -> dict[str, Any]:
+        """Keywords with Python's numbers for NumPy's scalars, and arrays for Tensors."""
         for name, value in keywords.items():
             if isinstance(value, np.generic):
                 keywords[name] = value.item()  # the number it is: np.float64(2) leaves float32 alone
@@ -96,7 +114,7 @@ class Op:
                 if value._requires_grad:
                     raise TypeError(f"{self.name}: {name} is a Tensor that requires a gradient, and gets none here")
                 keywords[name] = value.data
-        return inputs, keywords
+        return keywords
 
 
 def op(*rules: Callable | None, variadic: bool = False, joint: bool = False) -> Callable[[Callable], Callable[..., Any]]:
