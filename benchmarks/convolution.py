@@ -5,8 +5,9 @@
 
 "products" are the bare products of the forward pass, the gradient for the weight and (but in a network's first layer) that
 for the input: ``np.matmul`` on operands that are laid out already and stay in the cache, image by image, on as many
-threads. The rest of our time is laying out, adding back and bias. Shown are milliseconds, medians over the calls of a process,
-then over the rounds. With ``--cpu`` it is the processor time of all threads, which says more where other programs run beside.
+threads. The rest of our time is laying out, adding back and bias. Shown are milliseconds, medians over the calls of a
+process, then over the rounds. With ``--cpu`` it is the processor time of all threads, which says more where other programs
+run beside.
 """
 
 from __future__ import annotations
