@@ -5,23 +5,21 @@
 
 "products" are the bare products of the forward pass, the gradient for the weight and (but in a network's first layer) that
 for the input: ``np.matmul`` on operands that are laid out already and stay in the cache, image by image, on as many
-threads. The rest of our time is laying out, adding back and bias. Each contender runs in a process of its own, so that
-their thread pools do not meet, in turn for several rounds; shown are medians over all calls, in milliseconds. With
-``--cpu`` it is the processor time of all threads, which says more where other programs run beside.
+threads. The rest of our time is laying out, adding back and bias. Shown are milliseconds, medians over the calls of a
+process, then over the rounds. With ``--cpu`` it is the processor time of all threads, which says more where other programs
+run beside.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from typing import Any
+
+from . import turns
 
 # name: (batch, channels, size, outputs, kernel, stride, padding, whether the input needs a gradient)
-LAYERS = {
+CASES = {
     "1 -> 32, 3x3, 28x28": (64, 1, 28, 32, 3, 1, 0, False),
     "32 -> 64, 3x3, 26x26": (64, 32, 26, 64, 3, 1, 0, True),
     "LeNet 1 -> 6, 5x5, 28x28, padding 2": (64, 1, 28, 6, 5, 1, 2, False),
@@ -31,19 +29,21 @@ LAYERS = {
     "256 -> 256, 3x3, 8x8, padding 1": (32, 256, 8, 256, 3, 1, 1, True),
     "64 -> 256, 1x1, 14x14": (32, 64, 14, 256, 1, 1, 0, True),
 }
-WARM_UP, SECONDS = 3, 1.0
+CONTENDERS = {
+    "tinynet": turns.OURS,
+    "torch": turns.TORCH,
+    "products": turns.OURS,
+    "array code": turns.ARRAY_CODE,
+}
+WARM_UP = 3
 
 
-def ours(batch, channels, size, outputs, kernel, stride, padding, inner):
+def layer_of(layers: Any, rand: Callable, case: tuple) -> tuple[Callable, Callable]:
     """The forward pass, and the backward pass of a result of it."""
-    import numpy as np
-
-    import tinynet as tn
-    from tinynet import layers as L
-
-    layer = L.Conv2d(channels, outputs, kernel, stride, padding)
-    x = tn.rand(batch, channels, size, size, requires_grad=inner)
-    g = np.random.default_rng(0).random(layer(x).shape, "float32")
+    batch, channels, size, outputs, kernel, stride, padding, inner = case
+    layer = layers.Conv2d(channels, outputs, kernel, stride, padding)
+    x = rand(batch, channels, size, size, requires_grad=inner)
+    g = rand(*layer(x).shape)
 
     def backward(y):
         layer.zero_grad()
@@ -53,22 +53,7 @@ def ours(batch, channels, size, outputs, kernel, stride, padding, inner):
     return lambda: layer(x), backward
 
 
-def torchs(batch, channels, size, outputs, kernel, stride, padding, inner):
-    import torch
-
-    layer = torch.nn.Conv2d(channels, outputs, kernel, stride, padding)
-    x = torch.rand(batch, channels, size, size, requires_grad=inner)
-    g = torch.rand_like(layer(x))
-
-    def backward(y):
-        layer.zero_grad()
-        x.grad = None
-        y.backward(g)
-
-    return lambda: layer(x), backward
-
-
-def products(batch, channels, size, outputs, kernel, stride, padding, inner):
+def products(batch, channels, size, outputs, kernel, stride, padding, inner) -> tuple[Callable, Callable]:
     import numpy as np
 
     from tinynet.kernels.threads import parallel
@@ -95,62 +80,44 @@ def products(batch, channels, size, outputs, kernel, stride, padding, inner):
     return lambda: run("y"), lambda _: run(*("wx" if inner else "w"))
 
 
-CONTENDERS = {"products": products, "tinynet": ours, "torch": torchs}
+def measure(contender: str, case: str, clock: str, seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of each forward, of each backward pass and of both."""
+    if contender == "products":
+        forward, backward = products(*CASES[case])
+    elif contender == "torch":
+        import torch
 
+        forward, backward = layer_of(torch.nn, torch.rand, CASES[case])
+    else:
+        import tinynet as tn
 
-def measure(contender: str, layer: str, clock: str) -> tuple[list[float], list[float]]:
-    """Milliseconds of each forward and of each backward pass."""
-    forward, backward = CONTENDERS[contender](*LAYERS[layer])
+        forward, backward = layer_of(tn.layers, tn.rand, CASES[case])
     now = getattr(time, clock)
     for _ in range(WARM_UP):
         backward(forward())
-    times: tuple[list[float], list[float]] = ([], [])
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end:
+    times: dict[str, list[float]] = {"forward": [], "backward": [], "both": []}
+    end = time.perf_counter() + seconds
+    while not times["both"] or time.perf_counter() < end:
         start = now()
         y = forward()
         middle = now()
         backward(y)
-        times[0].append((middle - start) * 1e3)
-        times[1].append((now() - middle) * 1e3)
+        stop = now()
+        for name, took in (("forward", middle - start), ("backward", stop - middle), ("both", stop - start)):
+            times[name].append(took * 1e3)
     return times
 
 
-def installed(contender: str) -> bool:
-    code = f"import {'torch' if contender == 'torch' else 'tinynet'}"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Convolution layers beside their matrix products and PyTorch's.")
-    parser.add_argument("--rounds", type=int, default=3, help="processes for each contender (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for each contender (default: %(default)s)")
+    parser = turns.arguments(__doc__ or "", CASES, CONTENDERS)
     parser.add_argument("--cpu", action="store_true", help="processor time of all threads, not time on the wall")
-    parser.add_argument("--only", default="", metavar="WORD", help="only the layers whose name contains this")
-    parser.add_argument("--one", nargs=3, metavar=("CONTENDER", "LAYER", "CLOCK"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one:
-        print(json.dumps(measure(*args.one)))
-        return
-    names = [name for name in CONTENDERS if installed(name)]
-    variables = ("TINYNET_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(variables, str(args.threads))}
-    header = "".join(f"{name:>17}" for name in names) + "".join(f"{f'/ {name}':>12}" for name in names[::2])
-    print(f"{'ms, forward + backward':<37}{header}   ({args.threads} threads)")
-    for layer in (name for name in LAYERS if args.only in name):
-        times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in names}
-        for _ in range(args.rounds):
-            for name in names:
-                clock = "process_time" if args.cpu else "perf_counter"
-                command = [sys.executable, "-m", "benchmarks.convolution", "--one", name, layer, clock]
-                run = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
-                for all_times, these in zip(times[name], json.loads(run.stdout), strict=True):
-                    all_times += these
-        medians = {name: [statistics.median(t) for t in times[name]] for name in names}
-        total = {name: sum(m) for name, m in medians.items()}
-        line = "".join(f"{f'{m[0]:.2f} + {m[1]:.2f}':>17}" for m in medians.values())
-        line += "".join(f"{total['tinynet'] / total[name]:>12.2f}" for name in names[::2])
-        print(f"{layer:<37}{line}", flush=True)
+    args.contenders = args.contenders or [*CONTENDERS][:3]
+    clock = "process_time" if args.cpu else "perf_counter"
+    results = turns.compete("convolution", args, together=True, clock=clock, seconds=0.0 if args.quick else 1.0)
+    for name in ("forward", "backward", "both"):
+        print(turns.table(results, name, f"{name}, ms" + " of CPU" * args.cpu) + "\n")
+    turns.finish(args, "convolution", results, unit="milliseconds", clock=clock)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ def draw(args: Any, results: list[Result]) -> None:
     made = turns.figure(args, len(FAMILIES))
     if made is None:
         return
+    from matplotlib import ticker
+
     drawn, axes = made
     for axis, family in zip(axes[0], FAMILIES, strict=True):
         for name in dict.fromkeys(r.contender for r in results):
@@ -74,6 +76,8 @@ def draw(args: Any, results: list[Result]) -> None:
         axis.set(title=family, xlabel=what, ylabel="µs per sample")
         axis.set_xticks(FAMILIES[family], [f"{n:,}" for n in FAMILIES[family]], rotation=45)
         axis.minorticks_off()
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:g}"))
         axis.legend()
         axis.grid(alpha=0.3)
     turns.save(args, drawn)

@@ -284,3 +284,26 @@ def test_fit_replays_whole_batches(gpu, monkeypatch):
     data = tn.ones(10, 2), tn.tensor([0, 1] * 5)
     net.fit(data, optimizer=optim.SGD(net), epochs=2, batch_size=4, progress=False, capture=True)
     assert seen == [4, 4, 4, 4]
+
+
+USED = {
+    "functions": ["using_allocator", "alloc_pinned_memory", "get_cublas_handle", "get_current_stream"],
+    "cuda.Stream": ["begin_capture", "end_capture", "record", "wait_event", "synchronize"],
+    "cuda.Graph": ["launch"],
+    "cuda.Event": ["synchronize", "done"],
+    "ndarray": ["set", "data", "device"],
+    "cuda.runtime": ["runtimeGetVersion", "driverGetVersion", "getDeviceProperties", "getDeviceCount"],
+}
+
+
+def test_cupy_has_what_is_used_of_it():
+    """By the listing of the real one, whose streams and graphs the stand-in only pretends to have."""
+    listed = strict_cupy.listing.load()
+    for where, names in USED.items():
+        if where == "functions":
+            assert {f"cupy.cuda.{name}" for name in names} <= listed["functions"].keys()
+        elif where == "cuda.runtime":
+            assert {f"cupy.{where}.{name}" for name in names} <= listed["functions"].keys()
+        else:
+            assert set(names) <= listed["classes"][f"cupy.{where}"].keys()
+    assert "cupy.cuda.MemoryPool" in listed["other"]

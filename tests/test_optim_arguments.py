@@ -271,7 +271,8 @@ def test_hyper_parameters_are_computed_once_a_step():
     optimizer.step()
     late.grad = [1.0]
     optimizer.step()
-    assert asked == [1, 2, 1]
+    assert asked[0] == 1
+    assert sorted(asked[1:]) == [1, 2]  # the two counts that there are in the second step
 
 
 @pytest.mark.parametrize("rho", [0.0, 1.5, float("nan"), None, "0.5"])

@@ -67,7 +67,7 @@ def back(
         gx = empty((n, channels, *at.size), g)
     if x is not None:
         grain = _grain(at, n, column, outputs)
-        sums = np.zeros((max(1, -(-n // grain)), column + 1, outputs), g.dtype)  # those of the bias in the last line
+        sums = empty((-(-n // grain), column + 1, outputs), g)  # of each part; those for the bias in the last line
     _run("back_part", us, at, kind, channels, outputs, (x, w, None, *seen, g, gx, sums))
     if sums is None:
         return gx, None, None

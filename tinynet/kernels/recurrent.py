@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import array_module
+from .products import matmul
 from .threads import one_blas_thread, parallel
 
 PART = 128  # sequences; halves of 64 on two threads take 24 ms instead of 28, but 31 on one
@@ -202,9 +203,13 @@ def _columns(a: Any, piece: range) -> Any:
     return a[:, piece.start : piece.stop].reshape((len(a), len(piece) * a.shape[2]))
 
 
+def _product(a: Any, b: Any) -> Any:
+    return a @ b if isinstance(a, np.ndarray) else matmul(a, b)  # which knows about steps that are captured
+
+
 def _times(w: Any, a: Any, b: Any) -> Any:
     """w a + b for columns a; b may be None."""
-    y = w @ a
+    y = _product(w, a)
     if b is None:
         return y
     if y.dtype != b.dtype:
@@ -238,19 +243,19 @@ def _backward(cell: Cell, weights: tuple, sums: list, kept: list, g: Any, y: Any
         for t in reversed(piece):
             *both, past, dc = cell.backward(dh, dc, kept[t], y[:, t])
             gates.append(both)
-            dh = w_hh.T @ both[1]
+            dh = _product(w_hh.T, both[1])
             dh += g[:, t]
             if past is not None:
                 dh += past
         da, dz = gates[0] if len(piece) == 1 else (_side_by_side(part) for part in zip(*gates[::-1], strict=True))
-        dw_ih += da @ _columns(x, piece).T
-        dw_hh += dz @ _columns(y, piece).T
+        dw_ih += _product(da, _columns(x, piece).T)
+        dw_hh += _product(dz, _columns(y, piece).T)
         if db_ih is not None:
             db_ih += da.sum(axis=1)
         if db_hh is not None:
             db_hh += dz.sum(axis=1)
         if dx is not None:
-            dx[:, piece.start : piece.stop] = (w_ih.T @ da).reshape((len(x), len(piece), n))
+            dx[:, piece.start : piece.stop] = _product(w_ih.T, da).reshape((len(x), len(piece), n))
     gh[...] = dh
     if gc is not None:
         gc[...] = dc

@@ -224,7 +224,7 @@ def forward_part(start, stop, thread, table):
 
 
 def back_part(start, stop, thread, table):
-    """Adds to the sums for w and the bias, and writes the gradient for x, each where there is a place for it."""
+    """Writes this part's sums for w and the bias, and the gradient for x, each where there is a place for it."""
     t = carray(pointer(table), WORDS, np.int64)
     outputs, oh, ow, kind = t[OUTPUTS], t[OH], t[OW], t[KIND]
     column, positions, every = t[CHANNELS] * t[KH] * t[KW], oh * ow, 2 if kind == POOL else 1
@@ -233,6 +233,8 @@ def back_part(start, stop, thread, table):
     lines = carray(pointer(scratch + t[LINES]), (every, (t[SEEN] + every - 1) // every, ow), REAL)
     sums = t[SUMS] + start // t[GRAIN] * (column + 1) * outputs * SIZE
     total = carray(pointer(sums + column * outputs * SIZE), outputs, REAL)
+    if t[SUMS] != 0:
+        carray(pointer(sums), (column + 1) * outputs, REAL)[:] = 0
     if t[FRAMED]:
         padded[:] = 0
     for n in range(start, stop):

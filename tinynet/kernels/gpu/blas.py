@@ -19,7 +19,8 @@ GEMM = {"float32": ("cublasSgemmStridedBatched", ctypes.c_float), "float64": ("c
 
 
 def library(cupy: Any) -> Any:
-    """The cuBLAS that CuPy has loaded."""
+    """The cuBLAS that CuPy has loaded, which it does when asked for a handle."""
+    cupy.cuda.get_cublas_handle()
     version = cupy.cuda.runtime.runtimeGetVersion() // 1000
     return ctypes.CDLL(f"cublas64_{version}.dll" if sys.platform == "win32" else f"libcublas.so.{version}")
 
