@@ -148,8 +148,8 @@ def mnist_parts(args: argparse.Namespace, result: Comparison, steps: int) -> lis
             difference may be luck. Below: what the learning rate does. A wide, flat bottom means that the rate hardly
             matters, a narrow one that it must be tuned. A loss of 2.3, the logarithm of 10, is that of guessing: at
             such a rate nothing was learned. A line ends where training diverges; a cross in a strip above marks each
-            rate at which it did. A best rate at the edge of the sweep is marked * in the table, since a better one
-            may lie beyond.
+            rate at which it did. A best rate at the edge of the sweep is marked * in the first table, since a better
+            one may lie beyond; in the table of every rate that was tried, * is the best of each optimizer.
         """),
         heading("The way of the weights"),
         paragraph("""
@@ -202,13 +202,14 @@ def surface_parts(out: Path, race) -> list[str]:
         picture(out / "rosenbrock.png", "Paths in Rosenbrock's curved valley, and the value against the step"),
         paragraph("""
             Rosenbrock's valley is steep at the sides, almost flat along its floor, and bends. Each optimizer has the
-            one of seven rates at which it is lowest over the second half of its way. All find the floor at once;
-            following it is the difficulty.
+            one of seven rates at which it is lowest over the second half of its way. All find the floor within a few
+            steps; following it is the difficulty.
         """),
         picture(out / "beale.png", "Paths over Beale's function, and the value against the step"),
         paragraph("""
             Beale's function has steep corners and a flat middle: the size of the gradient changes by orders of
             magnitude on the way. A rate that is safe at the start is slow at the end, unless the rule adapts it.
+            RMSprop gets there first, and then jumps about: its steps do not shrink with the gradient.
         """),
     ]
 

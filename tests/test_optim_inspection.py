@@ -90,7 +90,7 @@ Adam, step 1 of w[0, 1]
   s = squared_grad * (1 / (1 - beta2 ** step)) = 1 * 4 = 4
   w = w - lr * v / (sqrt(s) + eps) = 1 - 0.5 * (-3) / (sqrt(4) + 0.5) = 1.6
 
-  w goes from 1.0 to 1.6, by 0.6, 0.1 times the gradient"""
+  w goes from 1.0 to 1.6, by 0.6: 0.1 times the gradient, uphill"""
     )
 
 
@@ -212,7 +212,7 @@ def test_every_number_of_axes(shape):
     told = optimizer.explain(p, index[0] if len(shape) == 1 else index)
     assert told.after == {"w": 0.5}
     assert told.startswith("SGD, step 1 of w" + (f"[{', '.join(map(str, index))}]" if shape else "") + "\n")
-    assert told.endswith("w goes from 1.0 to 0.5, by -0.5, 0.5 times the gradient")
+    assert told.endswith("w goes from 1.0 to 0.5, by -0.5: 0.5 times the gradient, downhill")
 
 
 def test_what_cannot_be_explained():

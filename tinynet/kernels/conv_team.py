@@ -7,7 +7,15 @@ convolution's size (nine megabytes for 64 images of 64 channels 24x24) are then 
 takes a millisecond or more. The loops stand in ``shared_conv``; ``conv`` is the array code that they are tested against.
 
 For pooling, the rows of an image are computed in another order, first 0, 2, 4, ..., then 1, 3, 5, ...: the elements of all
-windows then stand in two long lines, over which a loop runs ten times as fast as over a row at a time.
+windows then stand in two long lines, over which a loop runs seven times as fast as over a row at a time.
+
+Measured, float32, quiet, in ms on one thread and on two; the three ops apart are ``conv`` and array code for the others:
+
+    64 images, what                               forward         backward         the three ops apart, one thread
+    1 -> 6, 5x5, 28x28, padding 2, ReLU, pool     0.36   0.19      0.43   0.23      0.87   2.5
+    6 -> 16, 5x5, 14x14, ReLU, pool               0.46   0.26      1.41   0.77      0.75   2.0
+    1 -> 32, 3x3, 28x28, ReLU                     0.57   0.30      0.80   0.46      1.3    2.1
+    32 -> 64, 3x3, 26x26, ReLU, pool             12.0    6.1      27.8   13.7      17.9   48
 """
 
 from __future__ import annotations

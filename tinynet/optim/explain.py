@@ -96,7 +96,8 @@ def explain(
 def _text(title: str, lines: list[Line], before: dict[str, float], old: Any, new: Any, hyper: dict[str, Any]) -> str:
     told = ", ".join(f"{name} = {short(value)}".replace(" ", "\0") for name, value in hyper.items())  # kept in one piece
     change, grad = float(new) - float(old), before["grad"]
-    rate = f", {short(abs(change / grad))} times the gradient" if grad else ""
+    way = "downhill" if change * grad < 0 else "uphill"
+    rate = f": {short(abs(change / grad))} times the gradient, {way}" if grad and change else ""
     wrapped = textwrap.wrap(f"with {told}", WIDTH, initial_indent="  ", subsequent_indent="       ")
     return "\n".join(
         [

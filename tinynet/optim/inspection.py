@@ -34,6 +34,10 @@ class Telemetry:
     grad_norm: float
     buffer_norms: dict[str, float]
 
+    def __repr__(self) -> str:
+        told = {**vars(self), "buffer_norms": ", ".join(f"{b} {norm:.4g}" for b, norm in self.buffer_norms.items())}
+        return f"Telemetry({', '.join(f'{k}={v:.4g}' if isinstance(v, float) else f'{k}=({v})' for k, v in told.items())})"
+
 
 def _ratio(a: float, b: float) -> float:
     return a / b if b else math.nan if a == 0 or a != a else math.copysign(math.inf, a)
@@ -78,7 +82,7 @@ class Inspection:
           ahead = velocity = 0.2
           w = w - lr * ahead = 1 - 0.5 * 0.2 = 0.9
         <BLANKLINE>
-          w goes from 1.0 to 0.9, by -0.1, 0.05 times the gradient
+          w goes from 1.0 to 0.9, by -0.1: 0.05 times the gradient, downhill
         """
         name, k = self._find(param)
         binding = self._binding(k)
@@ -111,11 +115,9 @@ class Inspection:
         >>> import tinynet as tn
         >>> w = tn.Parameter([3.0, 4.0]); optimizer = tn.optim.Momentum([("w", w)], lr=0.5)
         >>> (w * w).sum().backward()
-        >>> t = optimizer.telemetry()["w"]
-        >>> round(t.update_to_weight, 6), round(t.effective_lr, 6), round(t.cosine, 6), t.grad_norm
-        (0.1, 0.05, -1.0, 10.0)
-        >>> t.buffer_norms  # a tenth of the gradient goes into the velocity
-        {'velocity': 1.0}
+        >>> optimizer.telemetry()["w"]  # doctest: +NORMALIZE_WHITESPACE
+        Telemetry(update_to_weight=0.1, effective_lr=0.05, cosine=-1, update_norm=0.5, weight_norm=5, grad_norm=10,
+        buffer_norms=(velocity 1))
         """
         if self.needs_closure:
             raise TypeError(f"{type(self).__name__}: telemetry is for rules that update each weight from its gradient")
