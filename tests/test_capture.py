@@ -328,3 +328,21 @@ def test_a_replayed_training_is_the_training(make, gpu):
         assert run is step or run.replays == 4
     for k, (a, b) in enumerate(zip(*ends, strict=True)):
         np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-6, err_msg=f"number {k}")
+
+
+def test_a_rule_that_changes_with_the_count_has_to_be_captured_anew(gpu):
+    """RAdam's does, where its correction of the variance sets in."""
+    p = tn.Parameter(np.arange(3.0))
+    optimizer = optim.RAdam([p], lr=0.1)
+
+    def step(g):
+        p.grad = g
+        optimizer.step()
+
+    run = tn.capture(step)
+    with pytest.raises(RuntimeError, match="RAdam: the rule has changed since the step was captured; capture it anew"):
+        list(map(run, [tn.tensor(np.ones(3))] * 10))
+    again = tn.capture(step)
+    for _ in range(5):
+        again(tn.tensor(np.ones(3)))
+    assert again.replays == 3
