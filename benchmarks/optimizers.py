@@ -18,8 +18,8 @@ tinynet / PyTorch fused, µs, and in brackets one pass.
     Adam        167 / 261 (142)    103 / 173    1,114 / 1,352 (1,120)    604 /   782
     AdamW       164 / 258 (142)    108 / 170    1,120 / 1,362 (1,091)    590 /   787
 
-About 20 of these are Python's. Array code, on one thread whatever is asked for, beside PyTorch's default on one: SGD 1.46 and
-1.36 times as long (it makes two passes, PyTorch one), Momentum 1.07 and 1.03, RMSprop 0.99 and 1.03, Adam and AdamW less.
+About 20 of these are Python's. Array code, on one thread whatever is asked for, takes this part of PyTorch's default on one:
+SGD 1.46 and 1.36 (it makes two passes, PyTorch one), Momentum 1.07 and 1.03, RMSprop 0.99 and 1.03, Adam and AdamW less.
 """
 
 from __future__ import annotations
