@@ -1,24 +1,25 @@
 """The least that a training step can take on this machine: its matrix products, and its bytes, at the rates measured here.
 
 The one idea: a step is matrix products with something elementwise between them. The products are measured in those very
-shapes, on operands that lie in the cache, in the fastest of a few ways (on one thread, with the BLAS library's threads,
-shared out among threads of ours; a convolution's image by image or eight images at once, its columns laid out already).
-Whatever stands between two products (bias, activation, pooling) could at best be one pass: forward it reads what the one
-product wrote and writes what the next reads; backward it reads the gradient of the latter, what it kept (as large), and
-writes that of the former. The optimizer reads and writes each of its arrays once. Passes go at the rate of a copy of as
-many bytes, on one thread or all, whichever is faster.
+shapes, on operands that lie in the cache, in the fastest of a few ways: on one thread, with the BLAS library's threads, and
+shared out by rows or by columns among as many threads, each busy with its own part and waiting for nobody. (A convolution's
+are image by image or eight images at once, its columns laid out already.) Whatever stands between two products (bias,
+activation, pooling) could at best be one pass: forward it reads what the one product wrote and writes what the next
+reads; backward it reads the gradient of the latter, what it kept (as large), and writes that of the former. The
+optimizer reads and writes each of its arrays once. Passes go at the rate of a copy of as many bytes, alone or shared out.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from tinynet.kernels.threads import one_blas_thread, parallel, threads
+from tinynet.kernels.threads import one_blas_thread, threads
 
 from .networks import Network
 
@@ -46,57 +47,65 @@ def seconds(call: Callable[[], object], budget: float) -> float:
     return sorted(times)[len(times) // 4]
 
 
-@functools.cache
-def product(m: int, k: int, n: int, transposed: str, budget: float) -> float:
-    """Seconds of one (m, k) @ (k, n); ``transposed`` names which of the operands lies in memory the other way round."""
+def at_once(make: Callable[[], Callable[[], object]], budget: float) -> float:
+    """The time of a call where every thread makes calls of its own, all at the same time, BLAS with one thread in each."""
+    times, ready = [], threading.Barrier(threads())
+
+    def run():
+        call = make()
+        ready.wait()
+        times.append(seconds(call, budget))
+
+    workers = [threading.Thread(target=run) for _ in range(threads())]
+    with one_blas_thread():
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    return max(times)
+
+
+def multiplication(m: int, k: int, n: int, transposed: str) -> Callable[[], object]:
+    """(m, k) @ (k, n); ``transposed`` names which of the operands lies in memory the other way round."""
     rng = np.random.default_rng(0)
     a = rng.random((k, m), "float32").T if "a" in transposed else rng.random((m, k), "float32")
     b = rng.random((n, k), "float32").T if "b" in transposed else rng.random((k, n), "float32")
-    y = np.empty((m, n), "float32")
+    return functools.partial(np.matmul, a, b, out=np.empty((m, n), "float32"))
 
-    def shared():
-        parallel(lambda start, stop: np.matmul(a[start:stop], b, out=y[start:stop]), m, -(-m // threads()))
 
-    def alone():
-        with one_blas_thread():
-            np.matmul(a, b, out=y)
-
-    ways = [lambda: np.matmul(a, b, out=y)] + ([alone, shared] if threads() > 1 and m >= threads() else [])
-    return min(seconds(way, budget) for way in ways)
+@functools.cache
+def product(m: int, k: int, n: int, transposed: str, budget: float) -> float:
+    """Seconds of one product."""
+    whole = multiplication(m, k, n, transposed)
+    with one_blas_thread():
+        found = [seconds(whole, budget)]
+    if threads() > 1:
+        found.append(seconds(whole, budget))
+        parts = (-(-m // threads()), k, n), (m, k, -(-n // threads()))
+        found += [at_once(functools.partial(multiplication, *part, transposed), budget) for part in parts]
+    return min(found)
 
 
 @functools.cache
 def products(count: int, m: int, k: int, n: int, transposed: str, joined: str, budget: float) -> float:
-    """Seconds of ``count`` products (m, k) @ (k, n), one an image; ``joined``: the axis along which several can be one."""
+    """Seconds of ``count`` products, one an image; ``joined``: the axis along which those of several can be one."""
+    found = []
+    for images in TOGETHER:
+        shape = {"n": (m, k, n * images), "k": (m, k * images, n)}[joined]
+        each = at_once(lambda shape=shape: multiplication(*shape, transposed), budget)
+        found.append(each * count / images / threads())
+    return min(found)
 
-    def run(m, k, n, many):
-        def part(start, stop):
-            rng = np.random.default_rng(0)
-            a = rng.random((k, m), "float32").T if "a" in transposed else rng.random((m, k), "float32")
-            b = rng.random((n, k), "float32").T if "b" in transposed else rng.random((k, n), "float32")
-            y = np.empty((m, n), "float32")
-            for _ in range(start, stop):
-                np.matmul(a, b, out=y)
 
-        # Laying out the operands once in each thread, which is no part of it: the difference of many and few.
-        few, all_of_them = (lambda c=c: parallel(part, c, -(-c // threads())) for c in (threads(), 5 * many))
-        return (seconds(all_of_them, budget) - seconds(few, budget)) * many / (5 * many - threads())
-
-    each = {"n": lambda t: (m, k, n * t), "k": lambda t: (m, k * t, n)}[joined]
-    return max(0.0, min(run(*each(t), -(-count // t)) for t in TOGETHER))
+def copy(elements: int) -> Callable[[], object]:
+    return functools.partial(np.copyto, np.empty(elements, "float32"), np.ones(elements, "float32"))
 
 
 @functools.cache
 def passing(elements: int, budget: float) -> float:
     """Seconds in which so many float32 numbers are read or written, half of them each."""
     half = max(1, elements // 2)
-    source, target = np.ones(half, "float32"), np.empty(half, "float32")
-    grain = -(-half // threads())
-
-    def shared():
-        parallel(lambda start, stop: np.copyto(target[start:stop], source[start:stop]), half, grain)
-
-    return min(seconds(way, budget) for way in (lambda: np.copyto(target, source), shared))
+    return min(seconds(copy(half), budget), at_once(lambda: copy(-(-half // threads())), budget))
 
 
 def size(shape: tuple[int, ...]) -> int:

@@ -105,6 +105,7 @@ def two_devices(monkeypatch):
     """Names only: every device counts as usable, so that the defaults can be watched on a machine without a GPU."""
     monkeypatch.setattr(backend, "parse_device", lambda name: name)
     monkeypatch.setattr(backend, "_process_default", "cpu")
+    monkeypatch.setattr(backend, "_usable", False)
 
 
 @pytest.mark.usefixtures("two_devices")

@@ -1,4 +1,4 @@
-"""Captured steps: on a CPU a call, on a GPU a graph. The stand-in for CuPy captures kernels alone, as a list of calls."""
+"""Captured steps: on a CPU a call, on a GPU a graph, for which a tape of what the stand-in for CuPy does stands in."""
 
 import ctypes
 import sys
@@ -8,9 +8,12 @@ import cuda_on_c
 import numpy as np
 import pytest
 import strict_cupy
+import taped
+from taped import Tape
 
 import tinynet as tn
 from tinynet import backend, optim, training
+from tinynet import functions as F
 from tinynet import layers as L
 from tinynet.kernels.gpu import blas
 
@@ -32,52 +35,19 @@ def test_only_a_function_can_be_captured():
         tn.capture(3)
 
 
-class Graph:
-    def __init__(self, kernels):
-        self.kernels = kernels
-
-    def launch(self, stream=None):
-        for kernel, *arguments in self.kernels:
-            cuda_on_c.RawKernel.__call__(kernel, *arguments)
-
-
-class Kernel(cuda_on_c.RawKernel):
-    tape: list | None = None
-
-    def __call__(self, *arguments):
-        if Kernel.tape is None:
-            super().__call__(*arguments)
-        else:
-            Kernel.tape.append((self, *arguments))
-
-
-class Stream(strict_cupy.gpus.Stream):
-    def begin_capture(self, mode=None):
-        Kernel.tape = []
-
-    def end_capture(self):
-        tape, Kernel.tape = Kernel.tape, None
-        return Graph(tape)
-
-
 @pytest.fixture
 def gpu(monkeypatch):
     if cuda_on_c.GXX is None:
         pytest.skip("needs a C++ compiler")
     module = strict_cupy.module()
     cuda_on_c.install(module)
-    module.RawKernel = Kernel
-    cuda = types.SimpleNamespace(**vars(module.cuda))
-    cuda.Stream, cuda.MemoryPool = Stream, lambda: types.SimpleNamespace(malloc=None)
-    cuda.using_allocator = lambda allocator: Stream()  # a context
-    cuda.runtime = types.SimpleNamespace(**vars(cuda.runtime), runtimeGetVersion=lambda: 12090)
-    module.cuda = cuda
+    module.RawKernel = taped.kernel_class(cuda_on_c.RawKernel)
+    module = taped.install(monkeypatch, module)
     monkeypatch.setattr(blas, "library", lambda cupy: Library())
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(backend, "_usable", False)
     with tn.device("cuda"):
         yield module
-    Kernel.tape = None
 
 
 class Library:
@@ -88,7 +58,13 @@ class Library:
             return self.gemm
         return lambda *arguments: 0
 
-    def gemm(self, handle, ta, tb, m, n, k, alpha, a, lda, apart_a, b, ldb, apart_b, beta, c, ldc, apart_c, count):
+    def gemm(self, *arguments):
+        if Tape.now is not None:
+            taped.note(self.multiply, *arguments)
+            return 0
+        return self.multiply(*arguments)
+
+    def multiply(self, handle, ta, tb, m, n, k, alpha, a, lda, apart_a, b, ldb, apart_b, beta, c, ldc, apart_c, count):
         ta, tb, m, n, k, lda, ldb, ldc = (x.value for x in (ta, tb, m, n, k, lda, ldb, ldc))
         dtype = np.dtype(np.float32 if "float" in type(alpha._obj).__name__ else np.float64)
 
@@ -307,3 +283,66 @@ def test_cupy_has_what_is_used_of_it():
         else:
             assert set(names) <= listed["classes"][f"cupy.{where}"].keys()
     assert "cupy.cuda.MemoryPool" in listed["other"]
+
+
+def mlp():
+    return tn.Sequential(L.Linear(6, 5), L.BatchNorm1d(5), L.ReLU(), L.Dropout(0.2), L.Linear(5, 3)), (8, 6)
+
+
+def cnn():
+    layers = L.Conv2d(1, 2, 3), L.ReLU(), L.MaxPool2d(2), L.GroupNorm(1, 2), L.Flatten(), L.Linear(8, 3)
+    return tn.Sequential(*layers), (4, 1, 6, 6)
+
+
+def lstm():
+    return tn.Sequential(L.LSTM(3, 4), L.Lambda(lambda result: result[0][:, -1]), L.Linear(4, 3)), (4, 5, 3)
+
+
+def transformer():
+    return tn.Sequential(L.TransformerEncoderLayer(4, 2, 8), L.LayerNorm(4), L.Flatten(), L.Linear(20, 3)), (4, 5, 4)
+
+
+@pytest.mark.parametrize("make", [mlp, cnn, lstm, transformer])
+def test_a_replayed_training_is_the_training(make, gpu):
+    """Weights, buffers, losses and the norm, over rates that change and masks that dropout draws anew."""
+    ends = []
+    for captured in (False, True):
+        tn.manual_seed(0)
+        net, shape = make()
+        optimizer = optim.Adam(net, lr=0.01, clip_norm=0.5, weight_decay=0.1)
+
+        def step(x, y, net=net, optimizer=optimizer):
+            loss = F.cross_entropy(net(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run, told = tn.capture(step) if captured else step, []
+        for k in range(6):
+            optimizer.lr = 0.01 / (k + 1)
+            x = tn.tensor(np.random.default_rng(k).normal(size=shape).astype("float32"))
+            loss = run(x, tn.tensor(np.arange(shape[0]) % 3))
+            told += [loss.item(), optimizer.grad_norm]
+        ends.append([*told, *[a.numpy() for a in net.state_dict().values()]])
+        assert run is step or run.replays == 4
+    for k, (a, b) in enumerate(zip(*ends, strict=True)):
+        np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-6, err_msg=f"number {k}")
+
+
+def test_a_rule_that_changes_with_the_count_has_to_be_captured_anew(gpu):
+    """RAdam's does, where its correction of the variance sets in."""
+    p = tn.Parameter(np.arange(3.0))
+    optimizer = optim.RAdam([p], lr=0.1)
+
+    def step(g):
+        p.grad = g
+        optimizer.step()
+
+    run = tn.capture(step)
+    with pytest.raises(RuntimeError, match="RAdam: the rule has changed since the step was captured; capture it anew"):
+        list(map(run, [tn.tensor(np.ones(3))] * 10))
+    again = tn.capture(step)
+    for _ in range(5):
+        again(tn.tensor(np.ones(3)))
+    assert again.replays == 3

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from sampling import host, put
 
 import tinynet as tn
+from tinynet.backend import array_module
 from tinynet.data import DataLoader, transforms
 
 N, SHAPE = 6, (6, 2, 5, 4)
@@ -55,6 +57,19 @@ def test_dtypes_layouts_and_shapes(transform, shape):
         keywords = {"rng": rng()} if keywords else {}
         np.testing.assert_array_equal(transform(np.asfortranarray(a), **keywords), y)
         assert not np.shares_memory(y, a)
+
+
+@pytest.mark.parametrize("transform", [*RANDOM, *PLAIN, transforms.Compose([*RANDOM, *PLAIN])], ids=repr)
+def test_arrays_that_live_on_a_gpu(transform):
+    """There they stay; on the way every number is that of the CPU."""
+    keywords = [
+        {"rng": rng()} if isinstance(transform, (transforms.RandomTransform, transforms.Compose)) else {} for _ in "ab"
+    ]
+    images = put(IMAGES)
+    found = transform(images, **keywords[0])
+    assert array_module(found) is array_module(images)
+    np.testing.assert_allclose(host(found), transform(IMAGES, **keywords[1]), rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(host(images), IMAGES)
 
 
 @pytest.mark.parametrize("transform", RANDOM, ids=repr)

@@ -123,13 +123,21 @@ def default_device() -> str:
 
 
 def set_default_device(name: str) -> None:
-    """Make ``name`` the device of new tensors, for the whole process. Raises ``DeviceError`` where it is not usable."""
+    """Make ``name`` the device of new tensors, for the whole process. Raises ``DeviceError`` where it is not usable.
+
+    With several GPUs it is also the one on which this thread computes; another thread says ``with tn.device(name)``.
+    """
     global _process_default
     _process_default = parse_device(name)
+    if _process_default != "cpu" and _usable:
+        gpu_module().cuda.Device(device_number(_process_default)).use()
 
 
 class device:
     """``with tn.device("cuda"):`` new tensors in the block, in this thread, are made there.
+
+    With several GPUs the block is also what computes on one of them: work with Tensors of ``"cuda:1"`` in
+    ``with tn.device("cuda:1")``. (CuPy computes on the thread's current GPU, wherever the arrays are.)
 
     >>> import tinynet as tn
     >>> with tn.device("cpu"):
@@ -140,14 +148,19 @@ class device:
     def __init__(self, name: str):
         self.name = parse_device(name)
         self._outer: list[str | None] = []
+        self._gpu = gpu_module().cuda.Device(device_number(self.name)) if self.name != "cpu" and _usable else None
 
     def __enter__(self) -> str:
+        if self._gpu is not None:
+            self._gpu.__enter__()
         self._outer.append(_thread_default.name)
         _thread_default.name = self.name
         return self.name
 
     def __exit__(self, *exception: object) -> None:
         _thread_default.name = self._outer.pop()
+        if self._gpu is not None:
+            self._gpu.__exit__(*exception)
 
 
 # ---------------------------------------------------------------------------------------------------------- arrays
@@ -177,6 +190,11 @@ def device_of(x: Any) -> str:
     if array_module(x) is np:
         return "cpu"
     return f"cuda:{x.device.id}" if x.device.id else "cuda"
+
+
+def computes_on(name: str) -> bool:
+    """Whether this thread computes where arrays of a device live: on a GPU, whether that is its current one."""
+    return name == "cpu" or not _usable or gpu_module().cuda.Device().id == device_number(name)
 
 
 def to_device(x: Any, name: str) -> Any:

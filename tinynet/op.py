@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .backend import DeviceError, array_module, device_of, is_array
+from .backend import DeviceError, array_module, computes_on, device_of, is_array
 from .tensor import RAW, RECORD, WATCH, Tensor, as_array, make, mode, watchers
 
 FLOAT32 = np.dtype(np.float32)
@@ -251,6 +251,11 @@ def _explained(error: Exception, this: Op, arrays: list) -> Exception:
     if len(devices) > 1:
         return DeviceError(
             f"{this.name}: operands on two devices, {devices[0]!r} and {devices[1]!r}; move one with .to({devices[0]!r})"
+        )
+    if devices and not computes_on(devices[0]):
+        return DeviceError(
+            f"{this.name}: operands on {devices[0]!r}, and this thread computes on another GPU; "
+            f"use `with tn.device({devices[0]!r}):`"
         )
     ours = str(error).startswith(this.name) and "gufunc" not in str(error)  # NumPy's matmul names itself, but no shapes
     if ours or type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import listing
-from .gpus import Device, current, reads, sends
+from .gpus import DEVICES, Device, current, reads, sends
 
 LISTED = listing.load()["classes"]["cupy.ndarray"]
 SCALARS = (int, float, complex, np.generic)
@@ -70,8 +70,8 @@ def outer(y: Any) -> Any:
 
 def wrapped(array: np.ndarray, device: Device | None = None) -> ndarray:
     """An array of ours around a NumPy array, on the current GPU unless another is given."""
-    y = ndarray.__new__(ndarray)
-    y._array, y.device = array, Device() if device is None else device
+    y = _new(ndarray)
+    y._array, y.device = array, DEVICES[current.number] if device is None else device
     return y
 
 
@@ -83,6 +83,9 @@ def computed(f: Callable, name: str, args: tuple, keywords: dict[str, Any]) -> A
     with np.errstate(all="ignore"):
         result = f(*args, **plain)
     return outer(result) if out is None else out
+
+
+_new = object.__new__
 
 
 class Flags:
@@ -108,7 +111,7 @@ class ndarray:
     device: Device
 
     def __init__(self, shape: Any, dtype: Any = float, order: str = "C"):
-        self._array, self.device = np.empty(shape, dtype, order), Device()  # type: ignore[call-overload]
+        self._array, self.device = np.empty(shape, dtype, order), DEVICES[current.number]  # type: ignore[call-overload]
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         raise TypeError(

@@ -17,7 +17,12 @@ sends: Counter[str] = Counter()
 
 
 class _Current(threading.local):
+    """Of each thread: the number of its GPU, and of those that ``with`` has left for the moment."""
+
     number = 0
+
+    def __init__(self) -> None:
+        self.outer: list[int] = []
 
 
 current = _Current()
@@ -26,18 +31,19 @@ current = _Current()
 class Device:
     """``cupy.cuda.Device(1)``; ``with`` it, or after its ``use()``, arrays are made there and kernels run there."""
 
-    __slots__ = ("_outer", "id")
+    __slots__ = ("id",)
 
     def __init__(self, device: Any = None):
         self.id = current.number if device is None else int(device)
-        self._outer: list[int] = []
 
     def __enter__(self) -> Device:
-        self._outer.append(current.number)
-        return self.use()
+        outer = current.number
+        self.use()
+        current.outer.append(outer)
+        return self
 
     def __exit__(self, *exception: object) -> None:
-        current.number = self._outer.pop()
+        current.number = current.outer.pop()
 
     def use(self) -> Device:
         if not 0 <= self.id < COUNT:
@@ -59,6 +65,9 @@ class Device:
 
     def __repr__(self) -> str:
         return f"<CUDA Device {self.id}>"
+
+
+DEVICES = [Device(number) for number in range(COUNT)]
 
 
 class Event:

@@ -2,7 +2,8 @@
 
 The one idea: a copy is started one batch ahead, from pinned memory, which a GPU reads by itself, and on a stream of its own;
 the stream on which the batch is used waits for it, and the CPU for nothing. The copy in turn waits for what had been started
-by then, since the memory it writes into may have been that of an earlier batch.
+by then, since the memory it writes into may have been that of an earlier batch. (Tested on a stand-in for CuPy, not yet on a
+GPU.)
 """
 
 from __future__ import annotations

@@ -4,4 +4,7 @@ The one idea: a kernel is one text of CUDA C, in which ``real`` is the arrays' d
 that takes the same arguments as the array code it stands for. That array code stays the reference, and runs wherever a
 kernel does not fit. Without a GPU the tests compile the same text as C and compare the two; where NVRTC is installed, that
 has to accept it too.
+
+None of these kernels has run on a GPU yet: no machine that they were written on had one. What is shown is that they compute
+what they should, thread by thread; that they are fast is not.
 """
