@@ -59,20 +59,25 @@ extern "C" __global__ void statistics(const real *x, double *mean, double *varia
         }
         if (plan.centred) middle = block_sum(total) / (slices * plan.length);
         real near = (real)middle, rest = (real)(middle - near);
+        // The sums of x lose digits beside a large mean (at 1e4, 1e-4 of it); those of x less about the mean do not.
+        double left = 0;
         total = 0;
         for (whole k = threadIdx.x / 32; k < slices; k += warps) {
             const real *row = x + slice_of(plan, group, k) * plan.length;
-            real part = 0;
+            real part = 0, squares = 0;
             for (whole j = LANE; j < plan.length; j += 32) {
                 real d = row[j] - near - rest;
-                part += d * d;
+                part += d;
+                squares += d * d;
             }
-            total += part;
+            left += part;
+            total += squares;
         }
-        total = block_sum(total);
+        left = block_sum(left) / (slices * plan.length);
+        total = block_sum(total) / (slices * plan.length);
         if (threadIdx.x == 0) {
-            mean[group] = middle;
-            variance[group] = total / (slices * plan.length);
+            mean[group] = plan.centred ? middle + left : 0;
+            variance[group] = plan.centred ? total - left * left : total;
         }
     }
 }
