@@ -177,6 +177,16 @@ def test_who_asks_is_told_that_a_loop_is_compiled_but_not_that_it_is_read(folder
 
 
 @NUMBA
+def test_a_compiled_loop_lets_a_momentum_that_fades_end(folder):
+    pointers = pytest.importorskip("tinynet.kernels.pointers")
+    rule, hyper = in_step(3, "Momentum")
+    zeros, tiny = np.zeros(5000, "float32"), np.full(5000, 1e-39, "float32")
+    _, velocity = updated(rule, [zeros, zeros, tiny], hyper)
+    assert np.all(velocity == 0) == bool(pointers.FLUSH)
+    assert tiny[0] * np.float32(0.5) > 0  # out here numbers are as they were
+
+
+@NUMBA
 def test_a_changed_file_in_the_cache_is_not_believed(folder):
     rule, hyper = in_step(3, "SGD")
     arrays = arrays_for(rule, 5000, "float32")

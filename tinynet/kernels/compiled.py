@@ -31,7 +31,7 @@ from ..backend import cache_folder
 HEADER = """import numpy as np
 from numba import carray
 
-from tinynet.kernels.pointers import pointer
+from tinynet.kernels.pointers import flush_denormals, pointer, restore
 
 
 """

@@ -14,7 +14,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 WORD, INT = ir.IntType(64), ir.IntType(32)
-PAUSES = platform.machine().lower() in ("x86_64", "amd64")
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+FLUSH = 0x8040 if X86 else 0  # denormals are zero, as results and as operands: bits of the register for arithmetic
 
 
 @intrinsic
@@ -78,7 +79,7 @@ def pause(typing_context: Any) -> Any:
     """Tell the processor that this thread is waiting for another (where there is an instruction for it)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if PAUSES:
+        if X86:
             nothing = ir.FunctionType(ir.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause"), [])
         return context.get_dummy_value()
@@ -146,3 +147,48 @@ def gemm(
         return context.get_dummy_value()
 
     return types.void(types.int64, like, turned, sizes, *[types.int64] * 3, steps, types.boolean), generate
+
+
+@intrinsic
+def flush_denormals(typing_context: Any) -> Any:
+    """From here on numbers below 1.2e-38 (float32) count as zero in this thread; returns what ``restore`` wants.
+
+    A processor calculates with them up to a hundred times as slowly, and a momentum fades into them where gradients have
+    ended (a dead unit, a pixel that is always black) and stays: 0.9 times the least of them rounds to itself. Adam on
+    235 thousand weights, one in ten such: 2.5 ms with denormals, 0.12 ms without. Elsewhere than on x86 nothing changes.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if not FLUSH:
+            return context.get_constant(types.uint32, 0)
+        slot = cgutils.alloca_once(builder, INT)
+        _register(builder, "stmxcsr", slot)
+        before = builder.load(slot)
+        builder.store(builder.or_(before, ir.Constant(INT, FLUSH)), slot)
+        _register(builder, "ldmxcsr", slot)
+        return before
+
+    return types.uint32(), generate
+
+
+@intrinsic
+def restore(typing_context: Any, before: Any) -> Any:
+    """The thread calculates as it did before ``flush_denormals``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if FLUSH:
+            slot = cgutils.alloca_once(builder, INT)
+            builder.store(arguments[0], slot)
+            _register(builder, "ldmxcsr", slot)
+        return context.get_dummy_value()
+
+    return types.void(before), generate
+
+
+def _register(builder: Any, what: str, slot: Any) -> None:
+    """Store the register at an address, or load it from there."""
+    address = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [address])
+    builder.call(
+        cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{what}"), [builder.bitcast(slot, address)]
+    )

@@ -48,6 +48,7 @@ def loop_source(rule: Trace) -> str:
     return "\n".join(
         [
             "def update(start, stop, thread, address):",
+            "    before = flush_denormals()",
             "    words = carray(pointer(address), 5, np.int64)",
             "    rows, parts = carray(pointer(words[0]), (words[2], words[3]), np.int64), words[4]",
             f"    numbers = carray(pointer(words[1]), (words[2], {len(rule.numbers)}), REAL)",
@@ -57,6 +58,7 @@ def loop_source(rule: Trace) -> str:
             "            first = min(part * share, rows[k, 0])",
             "            size = min(share, rows[k, 0] - first)",
             *(f"    {line}" for line in _loop(rule, _read(rule), stored, "REAL")),
+            "    restore(before)",
             "",
         ]
     )
