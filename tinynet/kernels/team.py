@@ -57,6 +57,7 @@ class Team:
             system = ctypes.CDLL(None)
             self._words[YIELD], self._words[NAP] = _address(system.sched_yield), _address(system.usleep)
         self._shared: dict[np.dtype, Shared | None] = {}
+        self._counting = threading.Lock()
         self._beds = [threading.Lock() for _ in range(size - 1)]
         for k, bed in enumerate(self._beds, 1):
             bed.acquire()
@@ -88,9 +89,13 @@ class Team:
     def _live(self, number: int, bed: Any) -> None:
         while True:
             self._loops.wait(self.address, number, LOOKS, NAPS)
-            self._words[ASLEEP] += 1  # under the interpreter's lock, as the line after the next
+            self._count(1)
             bed.acquire()
-            self._words[ASLEEP] -= 1
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._counting:  # a sleeper that was not counted would never be called
+            self._words[ASLEEP] += change
 
 
 def _address(function: Any) -> int:
