@@ -17,7 +17,7 @@ from .team import team
 # Elements of all arrays together from which the team shares an update, and in how many parts for each member. Measured on
 # two cores, float32, in µs, steps alone: SGD on 235 thousand weights (470 thousand elements) 59 on one thread and 40 shared,
 # Adam 167 and 103; within a training of 784-1000-1000-10: SGD 626 and 330, Adam 1,290 and 620. One part for each: the
-# products of that training share weights and gradients in the same halves, and its whole step takes 5.6 ms, with 8 parts 5.8.
+# products of that training share weights and gradients in the same halves, and a step takes 5.6 ms, with 8 parts 5.8.
 SHARED_FROM, PARTS = 200_000, 1
 AT_ONCE = 8  # addresses asked for in one call
 
