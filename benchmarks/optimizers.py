@@ -12,14 +12,15 @@ Measured on 25 November 2026, Intel Xeon (Sapphire or Emerald Rapids), two cores
 tinynet / PyTorch fused, µs, and in brackets one pass.
 
               235k, one thread   two threads    1.8M, one thread          two threads
-    SGD          59 /  76 ( 36)     40 /  56      585 /   599 (  536)    312 /   361
-    Momentum    122 / 150 ( 93)     69 /  82      878 /   880 (  808)    471 /   521
-    RMSprop     134 / 438 ( 92)     86 / 294      880 / 2,787 (  830)    496 / 1,623
-    Adam        167 / 261 (142)    103 / 173    1,114 / 1,352 (1,120)    604 /   782
-    AdamW       164 / 258 (142)    108 / 170    1,120 / 1,362 (1,091)    590 /   787
+    SGD          58 /  73 ( 34)     29 /  48      587 /   601 (  521)    296 /   332
+    Momentum    124 / 151 ( 90)     48 /  69      873 /   867 (  786)    434 /   477
+    RMSprop     134 / 427 ( 87)     70 / 269      873 / 2,604 (  782)    427 / 1,456
+    Adam        166 / 258 (138)     80 / 166    1,132 / 1,304 (1,082)    552 /   718
+    AdamW       166 / 257 (139)     78 / 162    1,101 / 1,287 (1,090)    547 /   712
 
-About 20 of these are Python's. Array code, on one thread whatever is asked for, takes this part of PyTorch's default on one:
-SGD 1.46 and 1.36 (it makes two passes, PyTorch one), Momentum 1.07 and 1.03, RMSprop 0.99 and 1.03, Adam and AdamW less.
+About 20 of these are Python's. Array code runs on one thread whatever is asked for. Beside PyTorch's default on one it takes
+for SGD 1.39 and 1.16 of the time (it makes two passes, PyTorch one), for Momentum 0.99 and 1.01, RMSprop 0.95 and 1.06,
+Adam and AdamW less; beside the default on two threads 1.3 to 2.4 (235k), 0.9 to 2.1 (1.8M).
 """
 
 from __future__ import annotations
