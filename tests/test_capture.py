@@ -1,7 +1,6 @@
 """Captured steps: on a CPU a call, on a GPU a graph, for which a tape of what the stand-in for CuPy does stands in."""
 
 import ctypes
-import sys
 import types
 
 import cuda_on_c
@@ -44,8 +43,7 @@ def gpu(monkeypatch):
     module.RawKernel = taped.kernel_class(cuda_on_c.RawKernel)
     module = taped.install(monkeypatch, module)
     monkeypatch.setattr(blas, "library", lambda cupy: Library())
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(backend, "_usable", False)
+    strict_cupy.for_one_test(monkeypatch, module)
     with tn.device("cuda"):
         yield module
 

@@ -1,6 +1,5 @@
 """How batches come to a GPU, on the stand-in for CuPy: what is sent, when, and that nothing waits."""
 
-import sys
 import threading
 
 import numpy as np
@@ -17,8 +16,7 @@ pytestmark = pytest.mark.cpu
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch):
     module = strict_cupy.module()
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(backend, "_usable", False)
+    strict_cupy.for_one_test(monkeypatch, module)
     with tn.device("cuda"):
         yield module
 

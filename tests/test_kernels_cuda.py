@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-import sys
 
 import cuda_on_c
 import numpy as np
@@ -15,9 +14,9 @@ from update_rules import MOVING, RULES, arrays_for, buffers_of, every_operation
 
 import tinynet as tn
 import tinynet.kernels.gpu
-from tinynet import backend, optim
 from tinynet import functions as F
-from tinynet.kernels import checks, update
+from tinynet import optim
+from tinynet.kernels import update
 from tinynet.kernels.gpu import launch, philox
 from tinynet.kernels.gpu.update import update_source
 from tinynet.kernels.trace import trace
@@ -32,10 +31,7 @@ def gpu(monkeypatch):
     """The stand-in for CuPy, with kernels; the default device is a GPU. Without ``kernels()`` it has none."""
     module = strict_cupy.module()
     cuda_on_c.install(module)
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(backend, "_usable", False)
-    monkeypatch.setattr(checks, "_reports", {})
-    monkeypatch.setattr(checks, "_open", set())
+    strict_cupy.for_one_test(monkeypatch, module)
     with tn.device("cuda"):
         yield module
 

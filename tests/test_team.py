@@ -108,9 +108,9 @@ def test_the_team_sleeps_and_comes_back(crew):
     a = np.random.default_rng(0).standard_normal((100, 100))
     for _ in range(3):
         deadline = time.monotonic() + 30
-        while crew._words[team.ASLEEP] < crew.size - 1 and time.monotonic() < deadline:
+        while crew._words[crew._asleep] < crew.size - 1 and time.monotonic() < deadline:
             time.sleep(0.001)
-        assert crew._words[team.ASLEEP] == crew.size - 1
+        assert crew._words[crew._asleep] == crew.size - 1
         np.testing.assert_allclose(products.matmul(a, a), a @ a)
 
 

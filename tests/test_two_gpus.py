@@ -1,6 +1,5 @@
 """Several GPUs by number, on the stand-in's two: what is made, computed and trained on the second stays there."""
 
-import sys
 import threading
 
 import numpy as np
@@ -11,18 +10,14 @@ import tinynet as tn
 from tinynet import backend, optim
 from tinynet import functions as F
 from tinynet import layers as L
-from tinynet.kernels import checks
 
 pytestmark = pytest.mark.cpu  # it brings GPUs of its own
 
 
 @pytest.fixture(autouse=True)
 def gpus(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", strict_cupy.module())
-    monkeypatch.setattr(backend, "_usable", False)
+    strict_cupy.for_one_test(monkeypatch, strict_cupy.module())
     monkeypatch.setattr(backend, "_process_default", "cpu")
-    monkeypatch.setattr(checks, "_reports", {})
-    monkeypatch.setattr(checks, "_open", set())
 
 
 def train(net, device, steps=3):

@@ -1,7 +1,5 @@
 """A training loop on a GPU waits for it only where somebody reads a number: counted on the stand-in for CuPy."""
 
-import sys
-
 import cuda_on_c
 import numpy as np
 import pytest
@@ -9,10 +7,9 @@ import strict_cupy
 from strict_cupy import reads, sends
 
 import tinynet as tn
-from tinynet import backend, optim
 from tinynet import functions as F
 from tinynet import layers as L
-from tinynet.kernels import checks
+from tinynet import optim
 
 pytestmark = pytest.mark.cpu  # it brings GPUs of its own
 KERNELS = pytest.param(
@@ -26,10 +23,7 @@ def gpu(request, monkeypatch):
     module = strict_cupy.module()
     if request.param:
         cuda_on_c.install(module)
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(backend, "_usable", False)
-    monkeypatch.setattr(checks, "_reports", {})
-    monkeypatch.setattr(checks, "_open", set())
+    strict_cupy.for_one_test(monkeypatch, module)
     with tn.device("cuda"):
         yield
 

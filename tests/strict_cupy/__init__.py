@@ -15,12 +15,23 @@ from .arrays import ndarray, wrapped
 from .functions import module
 from .gpus import reads, sends
 
-__all__ = ["frozen", "install", "module", "reads", "sends"]
+__all__ = ["for_one_test", "frozen", "install", "module", "reads", "sends"]
 
 
 def install() -> None:
     """Put the stand-in behind the name ``cupy``."""
     sys.modules["cupy"] = module()
+
+
+def for_one_test(monkeypatch: Any, cupy: Any) -> None:
+    """Put a module behind the name ``cupy`` in a test that brings GPUs of its own, as if nobody had used one yet."""
+    from tinynet import backend
+    from tinynet.kernels import checks
+
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(backend, "_usable", False)
+    monkeypatch.setattr(checks, "_reports", {})
+    monkeypatch.setattr(checks, "_open", set())
 
 
 def frozen(a: Any) -> Any:

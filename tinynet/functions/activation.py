@@ -19,12 +19,12 @@ from .shape import arraylike, in_bounds
 # ------------------------------------------------------------------------------------------------ the ReLU family
 
 
-def _relu_rule(g, y, x):
-    """y is never below 0, and a NaN passes its gradient on, as in PyTorch."""
+def relu_grad(g, y):
+    """What ReLU of which the output is y does to a gradient; y is never below 0, and a NaN passes it on, as in PyTorch."""
     return g * (y != 0) if isinstance(g, Tensor) else kernels.relu_grad(g, y)
 
 
-@op(_relu_rule)
+@op(lambda g, y, x: relu_grad(g, y))
 def relu(x):
     """max(x, 0); slope 0 at 0, NaN for NaN."""
     return kernels.relu(x)

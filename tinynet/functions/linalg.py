@@ -16,7 +16,7 @@ from .. import kernels
 from ..backend import array_module
 from ..op import op
 from ..tensor import WATCH, Tensor, mode
-from .activation import relu
+from .activation import relu, relu_grad
 from .elementwise import mul
 from .indexing import diagonal
 from .reduce import sum
@@ -91,18 +91,18 @@ def linear(x, weight, bias=None):
 
     ValueError where the last axis of x is not the width that the weight takes.
     """
-    return _affine("linear", x, weight, bias, False)
+    return _affine(x, weight, bias, False)
 
 
 def _linear_relu_rule(g, y, x, weight, bias, *, needs_x):
-    g = g * (y != 0) if isinstance(g, Tensor) else kernels.relu_grad(g, y)
+    g = relu_grad(g, y)
     gx = _product(g, weight) if needs_x else None
     return gx, _grad_weight(g, y, x, weight, bias), None if bias is None else _grad_bias(g, y, x, weight, bias)
 
 
 @op(_linear_relu_rule, joint=True)
 def _linear_relu(x, weight, bias, *, needs_x):
-    return _affine("linear", x, weight, bias, True)
+    return _affine(x, weight, bias, True)
 
 
 def linear_relu(x, weight, bias=None) -> Tensor:
@@ -112,10 +112,10 @@ def linear_relu(x, weight, bias=None) -> Tensor:
     return _linear_relu(x, weight, bias, needs_x=isinstance(x, Tensor) and x.requires_grad)
 
 
-def _affine(name, x, weight, bias, positive):
+def _affine(x, weight, bias, positive):
     if x.shape[-1:] != weight.shape[1:]:
         raise ValueError(
-            f"{name}: x of shape {x.shape} should end in {weight.shape[-1]}, the input width of weight {weight.shape}"
+            f"linear: x of shape {x.shape} should end in {weight.shape[-1]}, the input width of weight {weight.shape}"
         )
     y = kernels.affine(_flat(x), weight, bias, positive)
     return y if x.ndim == 2 else y.reshape((*x.shape[:-1], len(weight)))

@@ -84,8 +84,7 @@ def compile_job(source: str, name: str, dtype: np.dtype) -> int | None:
         module = _module(f"{HEADER}REAL = np.{dtype.name}\n\n\n{source}\n\n{text}")
         options: dict[str, Any] = {"error_model": "numpy", "cache": module.__file__ is not None}
         setattr(module, name, numba.njit(JOB, **options)(getattr(module, name)))  # only such a one tells that it is compiled
-        _jobs.append(numba.cfunc(JOB, **options)(module.job))  # the code is freed with it
-        return _jobs[-1].address
+        return _address(module.job, options)
 
     return _made(make)
 
@@ -111,28 +110,36 @@ def compile_file(stem: str, dtype: np.dtype) -> ModuleType | None:
     that are called by their address: in the module that comes back, their names are these addresses. Functions that its
     ``ANY_ORDER`` names may take sums in whatever order is fastest.
     """
-    folder = Path(__file__).parent
-    text = (folder / f"{stem}.py").read_text(encoding="utf-8").replace("REAL = np.float32", f"REAL = np.{dtype.name}")
-    meant = hashlib.sha256((folder / "pointers.py").read_bytes()).hexdigest()  # a part of what is compiled
+    text = (
+        Path(__file__)
+        .with_name(f"{stem}.py")
+        .read_text(encoding="utf-8")
+        .replace("REAL = np.float32", f"REAL = np.{dtype.name}")
+    )
 
     def make() -> ModuleType:
         import numba
 
         _listen()
-        module = _module(f"{text}\n# pointers.py: {meant}\n")
+        module = _module(text)
         options: dict[str, Any] = {"error_model": "numpy", "cache": module.__file__ is not None}
         for name, signature in module.SIGNATURES.items():
             fast = {"reassoc"} if name in getattr(module, "ANY_ORDER", ()) else False
             compiled = numba.njit(signature.replace("real", dtype.name), nogil=True, fastmath=fast, **options)
-            function = compiled(getattr(module, name))
-            setattr(module, name, function)
+            setattr(module, name, compiled(getattr(module, name)))
         for name in module.JOBS:
-            function = numba.cfunc(JOB, **options)(getattr(module, name))
-            setattr(module, name, function.address)
-            _jobs.append(function)  # its code is freed with it
+            setattr(module, name, _address(getattr(module, name), options))
         return module
 
     return _made(make) if enabled() else None
+
+
+def _address(job: Callable, options: dict[str, Any]) -> int:
+    """The address of a job, compiled."""
+    import numba
+
+    _jobs.append(numba.cfunc(JOB, **options)(job))  # the code is freed with it
+    return _jobs[-1].address
 
 
 @functools.cache
@@ -195,8 +202,15 @@ def _made(make: Callable[[], Any]) -> Any:
     return None
 
 
+@functools.cache
+def _pointers() -> str:
+    """What stands for pointers.py in every source, of which it is a part: what was kept for another is not taken."""
+    return f"\n# pointers.py: {hashlib.sha256(Path(__file__).with_name('pointers.py').read_bytes()).hexdigest()}\n"
+
+
 def _module(source: str) -> ModuleType:
     """The source as a module: from a file in the cache folder, so that Numba can keep what it compiles beside it."""
+    source += _pointers()
     name = f"{PREFIX}{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     path: Path | None = None
     try:

@@ -1,7 +1,7 @@
 """A team of threads for compiled loops and matrix products: one plan for the processors of a CPU.
 
-The one idea: who waits for work waits in compiled code, looking at a word in memory, for a fraction of a millisecond; only
-then does it go to sleep. So a loop of 20 us can be shared: to hand it over takes 0.5 us, where waking a Python thread takes
+The one idea: who waits for work waits in compiled code, looking at a word in memory, for two milliseconds; only then
+does it go to sleep. So a loop of 20 us can be shared: to hand it over takes 0.5 us, where waking a Python thread takes
 40 to 100. A job is cut into parts, and each thread takes the next one whenever it is free: a processor that is
 busy elsewhere slows nobody down but itself. While a job lasts, NumPy's BLAS library keeps to one thread: its own threads
 wait in the same way, for 25 ms after each product, and two teams that wait stand in each other's way (a convolution
@@ -24,8 +24,6 @@ import numpy as np
 from .compiled import COMPILED_DTYPES, compile_file, enabled
 from .threads import blas_libraries, threads
 
-LINE = 8  # words in a cache line: each word that the team shares stands in a line of its own
-MEMBERS, BLAS_THREADS, BLAS_SET, YIELD, NAP, ASLEEP = (LINE * k for k in (4, 7, 8, 9, 10, 11))
 # How often a thread looks for work before it takes naps, and how often between these (20 us, and what the system adds)
 # before it sleeps: about 2 ms and 0.2 s. With 0.1 ms, a step of 1,000 us took 1,180: most waits of a step are longer.
 # Only to fall asleep and to wake up does it need the interpreter, which the caller has.
@@ -46,16 +44,19 @@ class Team:
 
     def __init__(self, size: int, loops: Any):
         self.size, self._loops = size, loops
-        self._memory = np.zeros(LINE * (13 + size), np.int64)
-        first = -self._memory.ctypes.data // 8 % LINE
-        self._words = self._memory.data[first : first + LINE * (12 + size)]
+        length = loops.TICKETS + size * loops.LINE  # bytes, as the places of the words in shared.py
+        self._memory = np.zeros((length + loops.LINE) // 8, np.int64)
+        first = -self._memory.ctypes.data % loops.LINE // 8
+        self._words = self._memory.data[first : first + length // 8]
         self.address = self._memory.ctypes.data + 8 * first
-        self._words[MEMBERS] = size
-        self._words[BLAS_THREADS] = _blas("openblas_get_num_threads")
-        self._words[BLAS_SET] = _blas("openblas_set_num_threads")
+        self._asleep = loops.ASLEEP // 8
+        self._words[loops.MEMBERS // 8] = size
+        self._words[loops.BLAS_THREADS // 8] = _blas("openblas_get_num_threads")
+        self._words[loops.BLAS_SET // 8] = _blas("openblas_set_num_threads")
         if os.name == "posix":
             system = ctypes.CDLL(None)
-            self._words[YIELD], self._words[NAP] = _address(system.sched_yield), _address(system.usleep)
+            self._words[loops.YIELD // 8] = _address(system.sched_yield)
+            self._words[loops.NAP // 8] = _address(system.usleep)
         self._shared: dict[np.dtype, Shared | None] = {}
         self._counting = threading.Lock()
         self._beds = [threading.Lock() for _ in range(size - 1)]
@@ -69,13 +70,13 @@ class Team:
             loops = compile_file("shared", dtype) if dtype in COMPILED_DTYPES else None
             gemm = _blas(f"cblas_{'s' if dtype.itemsize == 4 else 'd'}gemm")
             self._shared[dtype] = None if loops is None else Shared(loops, self.address, self.size, gemm)
-        if self._words[ASLEEP]:
+        if self._words[self._asleep]:
             self.wake()
         return self._shared[dtype]
 
     def do(self, job: int, table: int, length: int) -> None:
         """Do a job of so many parts, given the addresses of its function and its table, with everyone awake."""
-        if self._words[ASLEEP]:
+        if self._words[self._asleep]:
             self.wake()
         self._loops.share(self.address, job, table, length, 1)
 
@@ -95,7 +96,7 @@ class Team:
 
     def _count(self, change: int) -> None:
         with self._counting:  # a sleeper that was not counted would never be called
-            self._words[ASLEEP] += change
+            self._words[self._asleep] += change
 
 
 def _address(function: Any) -> int:
