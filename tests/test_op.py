@@ -295,6 +295,26 @@ def test_a_joint_rule_is_asked_once_and_only_of_what_is_wanted(create_graph):
         product_beside(a, b, Parameter([1.0])).backward(create_graph=create_graph)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_joint_rule_is_told_what_is_wanted(create_graph):
+    told = []
+
+    def rule(g, y, a, b, c, *, wanted, scale):
+        told.append(tuple(wanted))
+        return tuple(g * scale if yes else None for yes in wanted)
+
+    @tn.op(rule, joint=True)
+    def sum_of(a, b, c=None, *, scale):
+        return (a + b) * scale
+
+    a, b = Parameter([2.0]), Parameter([3.0])
+    sum_of(a, b, scale=2.0).backward(create_graph=create_graph)
+    sum_of([1.0], b, tn.ones(1), scale=2.0).backward(create_graph=create_graph)
+    tn.grad(sum_of(a, b * 1, scale=2.0), b, create_graph=create_graph)  # a requires a gradient, and nobody asks for it
+    assert told == [(True, True, False), (False, True, False), (False, True, False)]
+    assert (a.grad.item(), b.grad.item()) == (2, 4)
+
+
 @pytest.mark.parametrize("returned", [None, 1.0, (1.0,), [1.0, 1.0], (1.0, 1.0, 1.0)])
 def test_a_joint_rule_that_returns_no_tuple_of_that_many(returned):
     @tn.op(lambda g, y, a, b: returned, joint=True)

@@ -145,7 +145,7 @@ def _sequence(x: Any) -> list:
 def topological(roots: Iterable[Tensor]) -> list[Tensor]:
     """Every result of an op behind ``roots`` (them included), each before all results that it was computed from."""
     uses = {root: 0 for root in roots if root._op is not None}  # how often each result went into others on the way
-    stack = list(uses)
+    stack, tree = list(uses), True  # tree: none went into two, and each has come after the one that it went into
     while stack:
         node = stack.pop()
         inputs = node._inputs
@@ -158,17 +158,19 @@ def topological(roots: Iterable[Tensor]) -> list[Tensor]:
             if isinstance(x, Tensor) and x._op is not None:
                 if x in uses:
                     uses[x] += 1
+                    tree = False
                 else:
                     uses[x] = 1
                     stack.append(x)
+    if tree:
+        return list(uses)
     order = [root for root, n in uses.items() if n == 0]
-    if len(order) < len(uses):
-        for node in order:  # it grows while we go through it
-            for x in node._inputs:  # type: ignore[union-attr]
-                if isinstance(x, Tensor) and x._op is not None:
-                    uses[x] -= 1
-                    if uses[x] == 0:
-                        order.append(x)
+    for node in order:  # it grows while we go through it
+        for x in node._inputs:  # type: ignore[union-attr]
+            if isinstance(x, Tensor) and x._op is not None:
+                uses[x] -= 1
+                if uses[x] == 0:
+                    order.append(x)
     return order
 
 
@@ -272,7 +274,7 @@ def _step(
     operands: Any = inputs
     if not differentiable:
         y, operands = node.data, [x.data if isinstance(x, Tensor) else x for x in inputs]
-    together = None if op.joint is None else _together(op, g, y, operands, keywords)
+    together = None if op.joint is None else _together(op, g, y, operands, keywords, inputs, needed)
     for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) or not x._requires_grad or (needed is not None and x not in needed):
             continue
@@ -303,9 +305,13 @@ def _step(
         grads[x] = gx
 
 
-def _together(op: Any, g: Any, y: Any, operands: Any, keywords: dict) -> tuple:
+def _together(op: Any, g: Any, y: Any, operands: Any, keywords: dict, inputs: tuple, needed: set | None) -> tuple:
     """The gradients of all operands, from an op's joint rule."""
-    gradients = op.joint(g, y, *operands, **keywords)
+    if op.asks:
+        wanted = [isinstance(x, Tensor) and x._requires_grad and (needed is None or x in needed) for x in inputs]
+        gradients = op.joint(g, y, *operands, wanted=wanted, **keywords)
+    else:
+        gradients = op.joint(g, y, *operands, **keywords)
     if not isinstance(gradients, tuple) or len(gradients) != len(operands):
         raise TypeError(f"op {op.name!r}: the joint rule returned {gradients!r}, expected a tuple of {len(operands)} arrays")
     return gradients

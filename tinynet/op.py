@@ -45,6 +45,7 @@ class Op:
     """What a node remembers of its op: the name, the forward on raw arrays, and one rule for each array it takes."""
 
     __slots__ = (
+        "asks",
         "defaults",
         "forward",
         "joint",
@@ -66,6 +67,7 @@ class Op:
         if not fits or (parameters[0].kind is parameters[0].VAR_POSITIONAL) is not variadic:
             raise TypeError(f"op {self.name!r}: {n} rules for the parameters {[p.name for p in parameters]}")
         self.joint = rules[0] if joint else None
+        self.asks = joint and "wanted" in inspect.signature(rules[0]).parameters  # which gradients are wanted
         if joint:
             rules *= sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         self.rules: Any = _OneForAll(rules[0]) if variadic else rules
@@ -128,7 +130,8 @@ def op(*rules: Callable | None, variadic: bool = False, joint: bool = False) -> 
     which is then left in its own dtype, while integers in a differentiable operand become floats of the others' dtype.
     With ``variadic=True`` the forward is ``(*arrays, **keywords)`` and the one rule takes ``index=``, the operand it is
     for. With ``joint=True`` the one rule returns a tuple, the gradients of all operands (None for one that is not
-    wanted), where they come out of the same work; the operands are then all parameters that are not keyword-only.
+    wanted), where they come out of the same work; the operands are then all parameters that are not keyword-only. A joint
+    rule with a parameter ``wanted`` gets there, for each operand, whether its gradient is asked for.
 
     The function that comes out takes Tensors, arrays and numbers and returns a Tensor. Inside a rule in an ordinary
     backward, where there is nothing to record, it maps arrays to arrays.

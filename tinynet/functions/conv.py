@@ -62,19 +62,19 @@ def _relu_and_pool(y, pool):
     return max_pool2d(relu(y), 2) if pool else relu(y)
 
 
-def _conv_relu_rule(g, y, x, w, bias, *, at, pool, us, kept, needs_x):
+def _conv_relu_rule(g, y, x, w, bias, *, wanted, at, pool, us, kept):
     if not isinstance(g, Tensor):
         kind = conv_team.POOL if pool else conv_team.RELU
-        return conv_team.back(us, g, x, w, at, kind, (y, kept["where"]), needs_x)
-    inputs = (x, w, bias)  # to be differentiated again: the gradient of the three ops that this one stands for
-    wanted = [a for a in inputs if isinstance(a, Tensor) and a.requires_grad]
-    found = dict(zip(wanted, grad(_relu_and_pool(_conv(*inputs, at=at), pool), wanted, g, create_graph=True), strict=True))
-    return tuple(found.get(a) for a in inputs)
+        return conv_team.back(us, g, x, w, at, kind, (y, kept["where"]), wanted[0])
+    # To be differentiated again: the gradient of the three ops that this one stands for.
+    asked = [a for a, yes in zip((x, w, bias), wanted, strict=True) if yes]
+    found = iter(grad(_relu_and_pool(_conv(x, w, bias, at=at), pool), asked, g, create_graph=True))
+    return tuple(next(found) if yes else None for yes in wanted)
 
 
 @op(_conv_relu_rule, joint=True)
-def _conv_relu(x, w, bias, *, at, pool, us, kept, needs_x):
-    """``us``: who computes it; ``kept``: a dict for what the rule will need; ``needs_x``: whether for x's gradient too."""
+def _conv_relu(x, w, bias, *, at, pool, us, kept):
+    """``us``: who computes it; ``kept``: a dict for what the rule will need."""
     y, kept["where"] = conv_team.forward(us, x, w, bias, at, conv_team.POOL if pool else conv_team.RELU)
     return y
 
@@ -244,7 +244,7 @@ def conv2d_relu(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1,
         y = _conv(x, weight, bias, at=at)
         return _relu_and_pool(reshape(y, y.shape[1:]) if alone else y, pool)
     by_two = pool and all(n % 2 == 0 for n in at.out)
-    y = _conv_relu(x, weight, bias, at=at, pool=by_two, us=us, kept={}, needs_x=x.requires_grad)
+    y = _conv_relu(x, weight, bias, at=at, pool=by_two, us=us, kept={})
     return max_pool2d(y, 2) if pool and not by_two else y
 
 

@@ -94,14 +94,14 @@ def linear(x, weight, bias=None):
     return _affine(x, weight, bias, False)
 
 
-def _linear_relu_rule(g, y, x, weight, bias, *, needs_x):
+def _linear_relu_rule(g, y, x, weight, bias, *, wanted):
     g = relu_grad(g, y)
-    gx = _product(g, weight) if needs_x else None
+    gx = _product(g, weight) if wanted[0] else None
     return gx, _grad_weight(g, y, x, weight, bias), None if bias is None else _grad_bias(g, y, x, weight, bias)
 
 
 @op(_linear_relu_rule, joint=True)
-def _linear_relu(x, weight, bias, *, needs_x):
+def _linear_relu(x, weight, bias):
     return _affine(x, weight, bias, True)
 
 
@@ -109,7 +109,7 @@ def linear_relu(x, weight, bias=None) -> Tensor:
     """``relu(linear(x, weight, bias))`` in one op: ReLU is done while the sums are in the cache, and back in one go."""
     if mode.now is WATCH:
         return relu(linear(x, weight, bias))
-    return _linear_relu(x, weight, bias, needs_x=isinstance(x, Tensor) and x.requires_grad)
+    return _linear_relu(x, weight, bias)
 
 
 def _affine(x, weight, bias, positive):

@@ -65,18 +65,18 @@ def _in_steps(cell, x, w_ih, w_hh, b_ih, b_hh, h, c):
 # --------------------------------------------------------------------------------------------- over the whole sequence
 
 
-def _recurrence_rule(g, y, x, w_ih, w_hh, b_ih, b_hh, h, c, *, cell, kept, needs_x):
+def _recurrence_rule(g, y, x, w_ih, w_hh, b_ih, b_hh, h, c, *, wanted, cell, kept):
     if not isinstance(g, Tensor):
-        return kernels.run_back(cell, g, y, x, (w_ih, w_hh, b_ih, b_hh), c, kept, needs_x)
+        return kernels.run_back(cell, g, y, x, (w_ih, w_hh, b_ih, b_hh), c, kept, wanted[0])
     inputs = (x, w_ih, w_hh, b_ih, b_hh, h, c)
-    wanted = [a for a in inputs if isinstance(a, Tensor) and a.requires_grad]
-    found = iter(grad(_in_steps(cell, *inputs), wanted, g, create_graph=True))
-    return tuple(next(found) if isinstance(a, Tensor) and a.requires_grad else None for a in inputs)
+    asked = [a for a, yes in zip(inputs, wanted, strict=True) if yes]
+    found = iter(grad(_in_steps(cell, *inputs), asked, g, create_graph=True))
+    return tuple(next(found) if yes else None for yes in wanted)
 
 
 @op(_recurrence_rule, joint=True)
-def _recurrence(x, w_ih, w_hh, b_ih, b_hh, h, c, *, cell, kept, needs_x):
-    """``kernels.run``; ``needs_x``: whether x's gradient will be wanted."""
+def _recurrence(x, w_ih, w_hh, b_ih, b_hh, h, c, *, cell, kept):
+    """``kernels.run``."""
     return kernels.run(cell, x, w_ih, w_hh, b_ih, b_hh, h, c, kept)
 
 
@@ -114,7 +114,7 @@ def _run(name: str, cell: str, reverse: bool, *operands: Any) -> tuple:
     h0, c0 = transpose(h0), None if c0 is None else transpose(c0)
     kept: dict | None = {} if mode.now is RECORD else None
     operands = (x, weight_ih, weight_hh, bias_ih, bias_hh, h0, c0)
-    y = _recurrence(*operands, cell=cell, kept=kept, needs_x=getattr(x, "requires_grad", False))
+    y = _recurrence(*operands, cell=cell, kept=kept)
     hs = transpose(y[:, steps:0:-1] if reverse else y[:, 1 : steps + 1], (2, 1, 0))
     return (hs, transpose(y[:, steps])) if c0 is None else (hs, transpose(y[:, steps]), transpose(y[:, steps + 1]))
 
