@@ -176,7 +176,7 @@ def op(*rules: Callable | None, variadic: bool = False, joint: bool = False) -> 
             try:
                 y = forward(*arrays, **keywords)
             except (ValueError, TypeError, IndexError) as error:
-                raise _explained(error, this, arrays) from None
+                raise _explained(error, this, arrays, keywords) from None
             if type(y) is not ndarray and not is_array(y):
                 y = np.asarray(y)
             if not plain:
@@ -248,9 +248,9 @@ def _conform(this: Op, inputs: tuple, arrays: list) -> tuple[tuple, list]:
     return tuple(kept), arrays
 
 
-def _explained(error: Exception, this: Op, arrays: list) -> Exception:
+def _explained(error: Exception, this: Op, arrays: list, keywords: dict) -> Exception:
     """The error of a forward, with the op's name and its operands; a DeviceError where they live on two devices."""
-    devices = list(dict.fromkeys(device_of(a) for a in arrays if is_array(a)))
+    devices = list(dict.fromkeys(device_of(a) for a in (*arrays, *keywords.values()) if is_array(a)))
     if len(devices) > 1:
         return DeviceError(
             f"{this.name}: operands on two devices, {devices[0]!r} and {devices[1]!r}; move one with .to({devices[0]!r})"
@@ -260,7 +260,9 @@ def _explained(error: Exception, this: Op, arrays: list) -> Exception:
             f"{this.name}: operands on {devices[0]!r}, and this thread computes on another GPU; "
             f"use `with tn.device({devices[0]!r}):`"
         )
-    ours = str(error).startswith(this.name) and "gufunc" not in str(error)  # NumPy's matmul names itself, but no shapes
+    named = str(error).partition(":")[0]  # an op of ours, or the function that it does a part of
+    ours = named.startswith(this.name) or (named and this.name.endswith(named))
+    ours = ours and "gufunc" not in str(error)  # NumPy's matmul names itself, but no shapes
     if ours or type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError):
         return error
     operands = ", ".join(f"{a.dtype} {a.shape}" if is_array(a) else type(a).__name__ for a in arrays)

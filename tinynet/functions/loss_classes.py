@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import kernels
 from ..backend import array_module
-from ..kernels.checks import checked_ids
+from ..kernels.checks import Message, checked_ids
 from ..op import data_of, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
@@ -41,17 +41,20 @@ def _cross_entropy(x, ids):
     return kernels.cross_entropy(x, ids)
 
 
-def _mean_cross_entropy_rule(g, y, x, ids, kept):
-    if isinstance(g, Tensor):
-        ones = rows_of_ones(ids, x.shape[1], x.dtype)  # of an id of -1 none
-        return (softmax(x) * (ids >= 0)[:, None] - ones) * (g / kernels.at_least_one(kept))
-    return kernels.mean_cross_entropy_grad(g, x, ids, kept)
+def _mean_cross_entropy_rule(g, y, x, *, ids, ignored, message, found):
+    if not isinstance(g, Tensor):
+        return kernels.mean_cross_entropy_grad(g, x, found["for gradient"])
+    ids, kept = checked_ids(ids, 0, x.shape[1], message, ignored)
+    ids = ids.reshape(-1)
+    ones = rows_of_ones(ids, x.shape[1], x.dtype)  # of an id of -1 none
+    return (softmax(x) * (ids >= 0)[:, None] - ones) * (g / kernels.at_least_one(kept))
 
 
-@op(_mean_cross_entropy_rule, None, None)
-def _mean_cross_entropy(x, ids, kept):
-    """The mean of the same over the ids that are not -1, ``kept`` in number (an array on a GPU, which is not asked)."""
-    return kernels.mean_cross_entropy(x, ids, kept)
+@op(_mean_cross_entropy_rule)
+def _mean_cross_entropy(x, *, ids, ignored, message, found):
+    """The mean of the same over the ids that are not ``ignored``; ``found``: a dict for what the rule will need."""
+    y, found["for gradient"] = kernels.mean_cross_entropy(x, ids, ignored, message)
+    return y
 
 
 @op(lambda g, y, x, ids: -g[:, None] * rows_of_ones(ids, x.shape[1], x.dtype), None)
@@ -59,14 +62,14 @@ def _nll(x, ids):
     return -x[_at(x, ids)]
 
 
-def _checked_ids(name: str, scores, targets, ignore_index: int) -> tuple[Any, Any]:
-    """Targets as ids with -1 in place of the ignored ones, and how many are not: on a GPU an array, which is not read."""
+def _ids(name: str, scores, targets) -> tuple[Any, Message]:
+    """Targets as ids, one for each row of scores, and what to say of one that is out of range; not yet looked at."""
     expected = (scores.shape[0], *scores.shape[2:])
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")
     if targets.shape != expected:
         raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {scores.shape}")
-    return checked_ids(data_of(targets), 0, scores.shape[1], (OUTSIDE, name, scores.shape[1], scores.shape), ignore_index)
+    return data_of(targets), (OUTSIDE, name, scores.shape[1], scores.shape)
 
 
 def _rows(scores) -> Any:
@@ -85,10 +88,12 @@ def _class_weights(name: str, weight, scores, dtype) -> Any:
 
 def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
     """The loss ``each(rows, ids)`` of every sample, weighted by class, those ignored left out, and reduced."""
-    ids, kept = _checked_ids(name, scores, targets, ignore_index)
-    ids, rows = ids.reshape(-1), _rows(scores)
+    ids, message = _ids(name, scores, targets)
+    rows = _rows(scores)
     if each is _cross_entropy and reduction == "mean" and weight is None and not smoothing:
-        return _mean_cross_entropy(rows, ids, kept)
+        return _mean_cross_entropy(rows, ids=ids, ignored=ignore_index, message=message, found={})
+    ids, kept = checked_ids(ids, 0, scores.shape[1], message, ignore_index)
+    ids = ids.reshape(-1)
     all_kept = isinstance(kept, int) and kept == ids.size
     if smoothing:
         each, rows = _nll, log_softmax(rows)

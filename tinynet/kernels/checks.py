@@ -55,7 +55,7 @@ def _checked_here(ids: np.ndarray, low: int, stop: int, message: Message, ignore
     wrong = ((ids < low) | (ids >= stop)) & ~skipped
     if wrong.any():
         _raise(message, ids.shape, int(ids[wrong][0]), int(wrong.argmax()))
-    return np.where(skipped, -1, ids), ids.size - int(skipped.sum())
+    return np.where(skipped, -1, ids.astype(np.int64, copy=False)), ids.size - int(skipped.sum())  # bytes have no -1
 
 
 def _all_in(ids: np.ndarray, low: int, stop: int) -> bool:

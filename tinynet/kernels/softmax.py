@@ -1,8 +1,7 @@
 """Softmax with cross-entropy, row by row: the loss of each sample for its class, and the gradient of that.
 
 The one idea: both start from exp(x - top) with each row's largest logit as its top, which neither overflows nor loses digits
-at any size of the logits; the exponentials are computed again on the way back, which is cheaper than to keep them.
-Measured, float32, 64 rows of 10 classes, forward and gradient: array code 16 and 19 us, compiled 5 and 5 us.
+at any size of the logits. The loop for the mean, which has the exponentials at hand, writes down the mean's gradient with it.
 """
 
 from __future__ import annotations
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
+from .checks import Message, checked_ids
 from .compiled import loops_of
 from .gpu import softmax as on_gpu
 from .gpu.launch import takes
+from .memory import empty
 
 LOOPS_FROM = 256  # elements: below, array code takes less than importing Numba (half a second) could ever save
 
@@ -50,33 +51,37 @@ def cross_entropy_grad(g: Any, x: Any, ids: Any) -> Any:
     return e
 
 
-def mean_cross_entropy(x: Any, ids: Any, kept: Any) -> Any:
-    """The mean of ``cross_entropy`` over the rows whose id is not -1; ``kept`` says how many these are: a number, or an
-    array without axes on a GPU.
+def mean_cross_entropy(x: Any, ids: Any, ignored: int, message: Message) -> tuple[Any, Any]:
+    """The mean of ``cross_entropy`` over the rows whose id is not ``ignored``, and what ``mean_cross_entropy_grad`` needs.
 
-    NaN where there are none.
+    The mean is NaN where there are no rows. Of ids, in any shape, those out of range are told of as by ``checked_ids``.
+    Measured, float32, 32 rows of 10 classes, with its gradient, us: XXX.
     """
-    if takes(x):
-        return on_gpu.mean_cross_entropy(x, ids, kept)
-    some = isinstance(kept, int) and kept > 0  # an array is not asked: that would wait for a GPU
-    loop = loops_of(_cross_entropy, x, least=LOOPS_FROM) if some else None
+    here = isinstance(ids, np.ndarray) and ids.dtype.isnative
+    loop = loops_of(_mean_cross_entropy, x, least=LOOPS_FROM) if here else None
     if loop is not None:
-        return x.dtype.type(loop(x, ids, np.empty(len(x), x.dtype)) / kept)
+        slope = empty(x.shape, x)
+        loss = loop(x, ids.reshape(-1), ignored, slope)
+        if not loss < 0:
+            return np.array(loss, x.dtype), slope
+    ids, kept = checked_ids(ids, 0, x.shape[1], message, ignored)
+    ids = ids.reshape(-1)
+    if takes(x):
+        return on_gpu.mean_cross_entropy(x, ids, kept), (ids, kept)
     xp = array_module(x)
     loss = xp.where(ids < 0, 0, cross_entropy(x, xp.where(ids < 0, 0, ids)))
     share = xp.where(kept == 0, np.nan, kept / max(loss.size, 1))
-    return (loss.mean() if loss.size else loss.sum()) / share.astype(loss.dtype)  # a sum of float16 might overflow
+    mean = (loss.mean() if loss.size else loss.sum()) / share.astype(loss.dtype)  # a sum of float16 might overflow
+    return mean, (ids, kept)
 
 
-def mean_cross_entropy_grad(g: Any, x: Any, ids: Any, kept: Any) -> Any:
-    """The gradient of ``mean_cross_entropy`` for x; 0 where there are no rows."""
+def mean_cross_entropy_grad(g: Any, x: Any, found: Any) -> Any:
+    """The gradient of ``mean_cross_entropy`` for x, given what that has ``found``; 0 where there are no rows."""
+    if not isinstance(found, tuple):
+        return np.multiply(found, g, out=empty(x.shape, x))
+    ids, kept = found
     if takes(x, g):
         return on_gpu.mean_cross_entropy_grad(g, x, ids, kept)
-    loop = loops_of(_cross_entropy_grad, x, least=LOOPS_FROM)
-    if loop is not None:
-        gx = np.empty_like(x)
-        loop(np.full(len(x), g / at_least_one(kept), x.dtype), x, ids, gx)
-        return gx
     xp = array_module(x)
     each = xp.where(ids < 0, 0, g / at_least_one(kept)).astype(x.dtype)
     return cross_entropy_grad(each, x, xp.where(ids < 0, 0, ids))
@@ -94,22 +99,16 @@ def _shifted(x: Any, xp: Any) -> Any:
 
 
 def _cross_entropy(x, ids, y):
-    """The losses, 0 for an id of -1, and their sum."""
-    sum = 0.0
     for i in range(x.shape[0]):
-        y[i] = 0
-        if ids[i] >= 0:
-            top = x[i, 0]
-            for j in range(x.shape[1]):
-                top = max(top, x[i, j])
-            if not np.isfinite(top):
-                top = x.dtype.type(0)
-            total = x.dtype.type(0)
-            for j in range(x.shape[1]):
-                total += np.exp(x[i, j] - top)
-            y[i] = np.log(total) - (x[i, ids[i]] - top)
-            sum += y[i]
-    return sum
+        top = x[i, 0]
+        for j in range(x.shape[1]):
+            top = max(top, x[i, j])
+        if not np.isfinite(top):
+            top = x.dtype.type(0)
+        total = x.dtype.type(0)
+        for j in range(x.shape[1]):
+            total += np.exp(x[i, j] - top)
+        y[i] = np.log(total) - (x[i, ids[i]] - top)
 
 
 def _cross_entropy_grad(g, x, ids, gx):
@@ -123,9 +122,35 @@ def _cross_entropy_grad(g, x, ids, gx):
         for j in range(x.shape[1]):
             gx[i, j] = np.exp(x[i, j] - top)
             total += gx[i, j]
-        if ids[i] >= 0:
-            for j in range(x.shape[1]):
-                gx[i, j] *= g[i] / total
-            gx[i, ids[i]] -= g[i]
-        else:
-            gx[i] = 0
+        for j in range(x.shape[1]):
+            gx[i, j] *= g[i] / total
+        gx[i, ids[i]] -= g[i]
+
+
+def _mean_cross_entropy(x, ids, ignored, slope):
+    """The mean of the losses, and its gradient. Where an id is out of range, -1, which no loss is, and nothing is done."""
+    kept = 0
+    for i in range(x.shape[0]):
+        if ids[i] != ignored:
+            if not 0 <= ids[i] < x.shape[1]:
+                return -1.0
+            kept += 1
+    each, sum = x.dtype.type(1 / max(kept, 1)), 0.0
+    for i in range(x.shape[0]):
+        if ids[i] == ignored:
+            slope[i] = 0
+            continue
+        top = x[i, 0]
+        for j in range(x.shape[1]):
+            top = max(top, x[i, j])
+        if not np.isfinite(top):
+            top = x.dtype.type(0)
+        total = x.dtype.type(0)
+        for j in range(x.shape[1]):
+            slope[i, j] = np.exp(x[i, j] - top)
+            total += slope[i, j]
+        for j in range(x.shape[1]):
+            slope[i, j] *= each / total
+        slope[i, ids[i]] -= each
+        sum += np.log(total) - (x[i, ids[i]] - top)
+    return sum / kept
