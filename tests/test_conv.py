@@ -67,9 +67,9 @@ WAYS = [("0", 0.0), ("0", 1e9), pytest.param("1", 0.0, marks=pytest.mark.skipif(
 @pytest.mark.cpu  # the ways are those of a CPU
 def test_every_way_of_going_about_it_gives_the_same(case, room, numba, run, monkeypatch):
     at, *arrays = operands(case)
-    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    monkeypatch.setattr(compiled, "WANTED", False)
     expected = everything(at, *arrays)
-    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
     monkeypatch.setattr(conv_team, "LEAST", 1)
     monkeypatch.setattr(conv_team, "PIECE", room)
     monkeypatch.setattr(kernel, "PIECE", room)

@@ -55,7 +55,7 @@ def test_a_compiled_loop_gives_the_bits_of_array_code(rule, hyper, dtype, monkey
     arrays[1][:10] = 0.0
     assert update_for(rule, buffers_of(rule), hyper).loop(5000, np.dtype(dtype)) is not None
     fast = updated(rule, arrays, hyper)
-    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    monkeypatch.setattr(compiled, "WANTED", False)
     for a, b in zip(fast, updated(rule, arrays, hyper), strict=True):
         if rule is every_operation:  # exp may differ in its last digit
             np.testing.assert_allclose(a, b, rtol=4 * np.finfo(dtype).eps, atol=1e-5 if dtype == "float32" else 1e-13)
@@ -65,7 +65,7 @@ def test_a_compiled_loop_gives_the_bits_of_array_code(rule, hyper, dtype, monkey
 
 @pytest.mark.parametrize(("rule", "hyper"), RULES)
 def test_pieces_give_the_bits_of_the_whole(rule, hyper, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    monkeypatch.setattr(compiled, "WANTED", False)
     arrays = arrays_for(rule, 200_001, "float32")  # some pieces and a bit
     whole = rule(*arrays, **hyper)
     for a, b in zip(updated(rule, arrays, hyper), whole if isinstance(whole, tuple) else (whole,), strict=True):
@@ -102,7 +102,7 @@ def test_what_is_written_twice_is_computed_once_and_what_nobody_needs_never():
 @pytest.mark.parametrize("engine", ["array code", pytest.param("compiled", marks=NUMBA)])
 @pytest.mark.parametrize("rule", MOVING)
 def test_rules_that_move_arrays_about(rule, engine, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", str(int(engine == "compiled")))
+    monkeypatch.setattr(compiled, "WANTED", engine == "compiled")
     arrays = arrays_for(rule, 5000, "float32")
     wanted = rule(*arrays, lr=0.1)
     assert update_for(rule, ("a", "b"), {"lr": 0.1}).trace is not None
@@ -204,7 +204,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path, monke
     rule, hyper = in_step(3, "Adam")
     arrays = arrays_for(rule, 5000, "float32")
     fast = updated(rule, arrays, hyper)
-    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    monkeypatch.setattr(compiled, "WANTED", False)
     np.testing.assert_array_equal(fast, updated(rule, arrays, hyper))
 
 
@@ -239,7 +239,7 @@ def test_a_rule_that_returns_too_little():
 )
 @pytest.mark.parametrize("numba", ["0", "1"])
 def test_adding_at_an_index(shape, index, dtype, numba, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
     total = RNG.standard_normal(shape).astype(dtype)
     g = RNG.standard_normal(total[index].shape).astype(dtype)
     expected = total.copy()

@@ -22,7 +22,7 @@ def both(monkeypatch, x, ids, g):
     """(loss, gradient) by loops, and by array code."""
     results = []
     for use in ("1", "0"):
-        monkeypatch.setenv("TINYNET_NUMBA", use)
+        monkeypatch.setattr(compiled, "WANTED", use != "0")
         assert (compiled.loops_of(softmax._cross_entropy, x, least=256) is not None) == (use == "1")
         with np.errstate(all="ignore"):
             results.append((cross_entropy(x, ids), cross_entropy_grad(g, x, ids)))
@@ -94,7 +94,7 @@ def test_the_mean_and_its_slope_by_a_loop_and_by_array_code(monkeypatch, dtype, 
         ids[::3] = ignored
     found = []
     for use in ("1", "0"):
-        monkeypatch.setenv("TINYNET_NUMBA", use)
+        monkeypatch.setattr(compiled, "WANTED", use != "0")
         found.append(mean_and_slope(x, ids.astype(kind), ignored))
     (loss, slope), (expected, gradient) = found
     counted = ids != ignored
@@ -115,12 +115,12 @@ def test_the_mean_over_rows_with_infinities_and_nan(monkeypatch):
     x[2, 4] = np.nan
     x[3, 4], ids[3] = np.inf, 2
     _, slope = mean_and_slope(x, ids)
-    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    monkeypatch.setattr(compiled, "WANTED", False)
     np.testing.assert_allclose(slope, mean_and_slope(x, ids)[1], rtol=1e-5, atol=1e-8)
     for rows, expected in ((slice(0, 1), np.inf), (slice(2, 3), np.nan)):
         few = x[rows].repeat(40, axis=0), ids[rows].repeat(40)
         for use in ("1", "0"):
-            monkeypatch.setenv("TINYNET_NUMBA", use)
+            monkeypatch.setattr(compiled, "WANTED", use != "0")
             np.testing.assert_equal(float(mean_and_slope(*few)[0]), expected)
 
 
@@ -128,7 +128,7 @@ def test_the_mean_over_rows_with_infinities_and_nan(monkeypatch):
 @pytest.mark.parametrize("wrong", [-1, 10, 2**62])
 @pytest.mark.parametrize("numba", ["0", pytest.param("1", marks=NUMBA)])
 def test_a_label_out_of_range_is_told_of_with_its_place(monkeypatch, numba, wrong, shape):
-    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
     x, ids, _ = case()
     ids = ids.reshape(shape)
     ids[np.unravel_index([11, 13], shape)] = wrong

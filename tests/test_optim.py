@@ -8,6 +8,7 @@ import pytest
 
 import tinynet as tn
 from tinynet import optim
+from tinynet.kernels import compiled
 from tinynet.kernels.update import PIECE
 
 STEPS = 50
@@ -239,7 +240,7 @@ def check(name, keywords, shape, dtype, layout=None):
 
 @pytest.fixture
 def array_code(monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", "0")
+    monkeypatch.setattr(compiled, "WANTED", False)
 
 
 def test_every_optimizer_has_its_formula_here():

@@ -21,7 +21,7 @@ SHAPES = [(70, 80), (80,), (3, 5), (), (0, 4)]  # together worth a compiled loop
 
 @pytest.fixture(params=ENGINES)
 def engine(request, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", request.param)
+    monkeypatch.setattr(compiled, "WANTED", request.param != "0")
     return request.param
 
 
@@ -82,7 +82,7 @@ def happenings(params, optimizer, rng):
 def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monkeypatch):
     results = []
     for numba in "01":
-        monkeypatch.setenv("TINYNET_NUMBA", numba)
+        monkeypatch.setattr(compiled, "WANTED", numba != "0")
         params, rng = parameters(), np.random.default_rng(seed)
         optimizer = getattr(optim, name)(params, lr=0.01)
         with np.errstate(all="ignore"):  # float16 overflows
@@ -107,7 +107,7 @@ def test_the_same_bits_with_and_without_numba_whatever_happens(name, seed, monke
 def test_the_same_bits_when_one_thing_changes_after_steps_that_were_alike(name, monkeypatch):
     results = []
     for numba in "01":
-        monkeypatch.setenv("TINYNET_NUMBA", numba)
+        monkeypatch.setattr(compiled, "WANTED", numba != "0")
         params = parameters()
         optimizer = getattr(optim, name)(params, lr=0.01)
         changes = [
@@ -205,7 +205,7 @@ def test_a_read_only_weight_is_told_before_anything_changes(engine):
     [*((name, "0") for name in [*ELEMENTWISE, "Muon"]), *(pytest.param(name, "1", marks=NUMBA) for name in ("SGD", "Adam"))],
 )
 def test_clip_norm_is_clip_grad_norm_before_the_step(name, numba, options, dtype, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
     a, b = parameters(dtype), parameters(dtype)
     if name == "Muon":
         a, b = a[:1], b[:1]

@@ -277,7 +277,7 @@ def assert_told(told, p, before, optimizer, rtol):
     ids=str,
 )
 def test_the_step_is_the_one_that_was_told_of(name, options, around, dtype, numba, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
     with np.errstate(all="ignore"):
         eps = {"eps": 1e-3} if "eps" in CLASSES[name].defaults else {}  # 1e-8 is no float16
         optimizer, p = trained(name, shape=(61, 83), dtype=dtype, **eps, **options, **around)
@@ -292,7 +292,7 @@ def test_the_step_is_the_one_that_was_told_of(name, options, around, dtype, numb
 @pytest.mark.parametrize("numba", ENGINES)
 @pytest.mark.parametrize("scale", [1e-30, 1e-22, 1e22, 1e30])
 def test_no_square_is_too_small_or_too_large(scale, numba, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
     p = tn.Parameter(np.zeros(9000))
     optimizer = optim.Momentum([("w", p)], lr=0.5)
     p.grad = np.full(9000, scale)
@@ -307,7 +307,7 @@ def test_no_square_is_too_small_or_too_large(scale, numba, monkeypatch):
 
 @pytest.mark.parametrize("numba", ENGINES)
 def test_zeros_and_no_numbers(numba, monkeypatch):
-    monkeypatch.setenv("TINYNET_NUMBA", numba)
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
     params = {
         "still": tn.Parameter(np.zeros(9000)),
         "empty": tn.Parameter(np.zeros((0, 3))),

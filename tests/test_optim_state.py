@@ -11,6 +11,7 @@ import tinynet as tn
 from tinynet import functions as F
 from tinynet import layers as L
 from tinynet import optim
+from tinynet.kernels import compiled
 
 CLASSES = {n: c for n, c in vars(optim).items() if inspect.isclass(c) and issubclass(c, optim.Optimizer)}
 OPTIMIZERS = [name for name, c in CLASSES.items() if c.elementwise and name != "Optimizer"]  # the others: their own files
@@ -389,7 +390,7 @@ def test_resumed_bit_for_bit_in_array_code_and_in_compiled_loops(name, options, 
     options = {"lr": 0.01, "weight_decay": 0.1, **options}
 
     def run(p, optimizer, grads, engine):
-        monkeypatch.setenv("TINYNET_NUMBA", engine)
+        monkeypatch.setattr(compiled, "WANTED", engine != "0")
         for g in grads:
             p.grad = g
             optimizer.step()
@@ -541,7 +542,7 @@ def test_parameters_at_different_counts_in_one_step(name, options, engine, monke
     """One joins eight steps later: each goes its way as if it were alone (RAdam's rule changes in the sixth step)."""
     if engine == "1":
         pytest.importorskip("numba", reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
-    monkeypatch.setenv("TINYNET_NUMBA", engine)
+    monkeypatch.setattr(compiled, "WANTED", engine != "0")
     rng = np.random.default_rng(0)
     start, grads = rng.standard_normal(5000).astype(np.float32), rng.standard_normal((16, 5000)).astype(np.float32)
     early, late, alone = tn.Parameter(start), tn.Parameter(start), tn.Parameter(start)

@@ -184,3 +184,10 @@ def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, tinynet; print([m for m in {HEAVY} if m in sys.modules])"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout == "[]\n"
+
+
+def test_numba_is_switched_off_where_the_library_looks():
+    """The environment is read when the library is imported; a test that changes it later would test nothing."""
+    switch = f'setenv("{"TINYNET_NUMBA"}"'
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        assert switch not in path.read_text(encoding="utf-8"), f"{path.name}: change kernels.compiled.WANTED instead"
