@@ -82,7 +82,7 @@ def test_in_the_loop_are_no_powers_no_literals_and_few_divisions(rule, hyper):
 
 def test_the_source_of_adam_reads_as_the_textbook():
     adam = traced(*in_step(3, "Adam"))
-    assert numbers_source(adam).startswith("def numbers(lr, beta1, beta2, eps, step):")
+    assert numbers_source(adam).startswith("def numbers(hyper):")
     assert "beta2 ** step" in numbers_source(adam)
     assert "velocity[i] = " in loop_source(adam)
     code, temporaries = array_source(adam)

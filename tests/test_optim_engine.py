@@ -148,6 +148,24 @@ def test_a_loop_shared_among_threads_gives_the_same_bits(name, monkeypatch):
     assert_same(*results)
 
 
+@NUMBA
+@pytest.mark.cpu  # Numba's loops
+@pytest.mark.parametrize("count", [1, table.AT_ONCE - 1, table.AT_ONCE, table.AT_ONCE + 1, 2 * table.AT_ONCE + 3])
+@pytest.mark.parametrize("shared_from", [10**9, 0])
+def test_the_same_bits_whatever_the_number_of_parameters(count, shared_from, monkeypatch):
+    monkeypatch.setattr(table, "SHARED_FROM", shared_from)
+    results = []
+    for numba in "01":
+        monkeypatch.setenv("TINYNET_NUMBA", numba)
+        params = [tn.Parameter(np.full(4096 if k == 0 else 3, 1.0)) for k in range(count)]
+        optimizer = optim.Momentum(params, lr=0.01)
+        for step in range(3):
+            give_gradients(params, step)
+            optimizer.step()
+        results.append(params)
+    assert_same(*results)
+
+
 def test_assigning_to_the_state_writes_into_the_buffer(engine):
     p = tn.Parameter(np.zeros(5000))
     optimizer = optim.Momentum([p], lr=1.0, beta=0.5)

@@ -33,9 +33,10 @@ BLOCK = 512  # elements of which a float32 sum is taken
 
 
 def numbers_source(rule: Trace) -> str:
-    """``numbers(hyper...)``: the numbers that the body needs, in double precision."""
-    lines = [*rule.prelude, f"return ({''.join(name + ', ' for name in rule.numbers)})"]
-    return "\n".join([f"def numbers({', '.join(rule.hyper)}):", *(f"    {line}" for line in lines), ""])
+    """``numbers(hyper)``: from a dict of hyper-parameters the numbers that the body needs, in double precision."""
+    lines = [*(f'{name} = hyper["{name}"]' for name in rule.hyper), *rule.prelude]
+    lines.append(f"return ({''.join(name + ', ' for name in rule.numbers)})")
+    return "\n".join(["def numbers(hyper):", *(f"    {line}" for line in lines), ""])
 
 
 def loop_source(rule: Trace) -> str:

@@ -34,34 +34,44 @@ class Table:
         at = [self.rows.ctypes.data, self.numbers.ctypes.data]
         self._words = np.array([*at, *self.rows.shape, self.parts], np.int64)
         self._address = self._words.ctypes.data
+        self._begin, self._more = _begin(dtype), -len(rows) % AT_ONCE
 
-    def run(self, job: int) -> None:
-        """Do a job of ``source.loop_source``."""
-        us = team()
-        assert us is not None
-        us.do(job, self._address, self.parts)
+    def run(self, job: int, grads: list[np.ndarray]) -> None:
+        """Do a job of ``source.loop_source``, with these flat gradients."""
+        self.point(grads, job if self.parts == 1 else 0)
+        if self.parts > 1:
+            us = team()
+            assert us is not None
+            us.do(job, self._address, self.parts)
 
-    def point(self, grads: list[np.ndarray]) -> None:
-        """Note where the first elements of flat gradients lie. 0.1 us each; ``array.ctypes.data`` takes 1.1."""
-        put = _addresses(grads[0].dtype)
-        for k in range(0, len(grads), AT_ONCE):
-            some = grads[k : k + AT_ONCE]
-            put(self.rows, k, *some, *some[:1] * (AT_ONCE - len(some)))
+    def point(self, grads: list[np.ndarray], job: int = 0) -> None:
+        """Note where the first elements of flat gradients lie, and then do a job, if one is given, on this thread.
+
+        0.1 us for each gradient, where ``array.ctypes.data`` takes 1; and 0.6 less than with a call of its own for the job.
+        """
+        row = 0
+        while len(grads) > AT_ONCE:
+            self._begin(self.rows, row, self._address, 0, *grads[:AT_ONCE])
+            row, grads = row + AT_ONCE, grads[AT_ONCE:]
+        self._begin(self.rows, row, self._address, job, *grads, *grads[:1] * self._more)
 
 
 @functools.cache
-def _addresses(dtype: np.dtype) -> Callable[..., None]:
+def _begin(dtype: np.dtype) -> Callable[..., None]:
+    """``begin(rows, row, words, job, arrays...)``: note the arrays' addresses from that row on, then do the job, if any."""
     names = [f"a{k}" for k in range(AT_ONCE)]
     found = ", ".join(f"{name}.ctypes.data" for name in names)
-    text = f"""def addresses(rows, row, {", ".join(names)}):
+    text = f"""from tinynet.kernels.pointers import call
+
+
+def begin(rows, row, words, job, {", ".join(names)}):
     found = ({found})
     for k in range(min({AT_ONCE}, rows.shape[0] - row)):
         rows[row + k, 3] = found[k]
+    if job != 0:
+        call(job, 0, 1, 0, words)
 """
-    signature = f"void(int64[:, ::1], int64, {', '.join(['real[::1]'] * AT_ONCE)})"
-    return compile_loop(text, "addresses", signature, dtype) or _put_slowly
-
-
-def _put_slowly(rows: np.ndarray, row: int, *arrays: np.ndarray) -> None:
-    for k, array in enumerate(arrays[: len(rows) - row], row):
-        rows[k, 3] = array.ctypes.data
+    signature = f"void(int64[:, ::1], int64, int64, int64, {', '.join(['real[::1]'] * AT_ONCE)})"
+    made = compile_loop(text, "begin", signature, dtype)
+    assert made is not None
+    return made

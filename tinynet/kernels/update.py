@@ -57,12 +57,8 @@ class Update:
         text, self._temporaries = source.array_source(self.trace)
         functions: dict[str, Any] = {"np": np, **{op: getattr(np, op) for op in source.ARRAY_CODE}}
         exec(f"{source.numbers_source(self.trace)}\n\n{text}", functions)
-        self._numbers, self._in_place = functions["numbers"], functions["update"]
-
-    def numbers(self, hyper: dict[str, Any]) -> tuple:
-        """The numbers that every engine wants, from the hyper-parameters of a step."""
-        assert self.trace is not None
-        return self._numbers(*[hyper[name] for name in self.trace.hyper])
+        self._in_place = functions["update"]
+        self.numbers: Callable[[dict[str, Any]], tuple] = functions["numbers"]  # that every engine wants, of a step
 
     def loop(self, size: int, dtype: np.dtype, kind: str = "update") -> Any:
         """The job ``update`` for ``Table.run``, or ``measure(rows, numbers, sums)``; see ``kernels.source``.
@@ -145,7 +141,7 @@ def update(rule: Callable, w: Any, grad: Any, buffers: dict[str, Any], hyper: di
     if loop is None:
         made.in_place([flat], [numbers])
     else:
-        Table([[w.size, 0, *(a.ctypes.data for a in flat)]], [numbers], w.dtype).run(loop)
+        Table([[w.size, 0, *(a.ctypes.data for a in flat)]], [numbers], w.dtype).run(loop, [flat[1]])
 
 
 def alike(arrays: tuple) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 from ..backend import is_array
 from ..kernels.measure import SUMS, measure, trusted
@@ -69,6 +70,7 @@ class Binding:
         else:
             self.slots = [Slot(names[p], p) for p in group["params"]]
             self._table, self._table_of = None, []
+        self._names = [slot.name for slot in self.slots]
         self._loops: dict[tuple[Update, Any], int] = {}
         self._last: Last | None = None
         self.on_gpu: dict[Any, tuple] = {}  # the numbers that were sent there, and where they are
@@ -99,7 +101,7 @@ class Binding:
                 w = self._attach(slot, state)
             if g.shape != slot.shape:
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} has shape {p.shape}, its gradient {g.shape}")
-            if isinstance(w, np.ndarray) and not w.flags.writeable:  # the flags of CuPy's arrays do not say
+            if isinstance(w, ndarray) and not w.flags.writeable:  # the flags of CuPy's arrays do not say
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} is a read-only array, which no step can change")
             if not slots:
                 dtype = slot.dtype
@@ -107,7 +109,8 @@ class Binding:
                 dtype = None
             slots.append(slot)
             grads.append(g)
-        return Due(slots, grads, [steps.get(slot.name, 0) + 1 for slot in slots], dtype)
+        names = self._names if len(slots) == len(self.slots) else [slot.name for slot in slots]
+        return Due(slots, names, grads, [steps.get(name, 0) + 1 for name in names], dtype)
 
     def _attach(self, slot: Slot, state: Callable[[str, Any, tuple[str, ...], dict], dict[str, Any]]) -> Any:
         if not is_array(slot.p.data):  # arithmetic on an array without axes gives a NumPy scalar
@@ -140,10 +143,14 @@ class Binding:
 
     def prepare(self, due: Due, hyper: Hyper, factor: float | None) -> list[Callable[[], None]]:
         """What is to be run for these parameters. ``hyper`` gives the group's hyper-parameters in a step of that count."""
-        asked = {count: hyper(self.group, count) for count in dict.fromkeys(due.counts)}
-        again = self._as_before(due, asked, factor)
-        if again is not None:
-            return [again]
+        asked: dict[int, dict] = {}
+        for count in due.counts:
+            if count not in asked:
+                asked[count] = hyper(self.group, count)
+        if self._last is not None and len(asked) == 1 and due.dtype is self._last.dtype:
+            again = self._as_before(self._last, due, count, asked[count], factor)
+            if again is not None:
+                return [again]
         work: list[Callable[[], None]] = []
         for update, part, at in self._parts(due, asked, factor):
             if part.dtype is None or update.trace is None:
@@ -155,27 +162,26 @@ class Binding:
                 work.append(functools.partial(update.in_place, part.flat(), [numbers[count] for count in part.counts]))
             else:
                 self._loops[update, part.dtype] = loop
-                work.append(functools.partial(_run, loop, *self._table_for(part, numbers)))
+                work.append(functools.partial(self._table_for(part, numbers).run, loop, part.flat_grads()))
             if len(at) == 1 and part is due:
                 ((count, own),) = asked.items()
                 changes = factor is not None or "step" in self.wanted
                 self._last = Last(due.dtype, own, at[count], update, loop, numbers[count], changes)
         return work
 
-    def _as_before(self, due: Due, asked: dict[int, dict], factor: float | None) -> Callable[[], None] | None:
+    def _as_before(self, last: Last, due: Due, count: int, own: dict, factor: float | None) -> Callable[[], None] | None:
         """What ``prepare`` returns, in half the time, where nothing but the step count is other than in the last step."""
-        last = self._last
-        if last is None or len(asked) != 1 or due.dtype is not last.dtype:
-            return None
-        ((count, own),) = asked.items()
         if (own is not last.own and own != last.own) or (factor is None) is (CLIP in last.values):
             return None
         numbers = last.numbers
         if last.changes:
-            numbers = last.update.numbers({**last.values, "step": count, CLIP: factor})
+            values = {**last.values, "step": count}
+            if factor is not None:
+                values[CLIP] = factor
+            numbers = last.update.numbers(values)
         if last.loop is None:
             return functools.partial(last.update.in_place, due.flat(), [numbers] * len(due.slots))
-        return functools.partial(_run, last.loop, *self._table_for(due, {count: numbers}))
+        return functools.partial(self._table_for(due, {count: numbers}).run, last.loop, due.flat_grads())
 
     def measure(self, due: Due, hyper: Hyper, factor: float | None) -> list[tuple[str, list[float]]]:
         """The sums of ``kernels.measure`` over the step that would be made, for each of these parameters by its name."""
@@ -186,10 +192,10 @@ class Binding:
             rows: list[list[float] | None] = [None] * len(part.slots)
             if loop is not None:
                 numbers = {count: update.numbers(values) for count, values in at.items()}
-                table, grads = self._table_for(part, numbers)
+                table, grads = self._table_for(part, numbers), part.flat_grads()
                 sums = np.empty((len(part.slots), len(SUMS) + len(self.buffers)))
+                table.point(grads)
                 loop(table.rows, table.numbers, sums)
-                grads.clear()
                 rows = [row if trusted(row, part.dtype) else None for row in sums.tolist()]
             for slot, row, arrays, count in zip(part.slots, rows, part.arrays(), part.counts, strict=True):
                 found.append((slot.name, row or measure(update.rule, self.elementwise, arrays, at[count])))
@@ -208,9 +214,9 @@ class Binding:
             found += [(update, part, at) for part in same.parts()]
         return found
 
-    def _table_for(self, due: Due, numbers: dict[int, tuple]) -> tuple[Table, list[np.ndarray]]:
-        """A compiled loop's table, with the numbers by count, and the gradients, which have to live until it has run."""
-        table, grads, one = self._table, due.flat_grads(), numbers[due.counts[0]]
+    def _table_for(self, due: Due, numbers: dict[int, tuple]) -> Table:
+        """A compiled loop's table, with the numbers by count."""
+        table, one = self._table, numbers[due.counts[0]]
         if table is not None and len(numbers) == 1 and due.slots == self._table_of and len(one) == table.numbers.shape[1]:
             table.numbers[0] = one
         else:
@@ -219,10 +225,4 @@ class Binding:
             table = Table(rows, list(numbers.values()), due.dtype)
             if len(numbers) == 1:
                 self._table, self._table_of = table, due.slots
-        table.point(grads)
-        return table, grads
-
-
-def _run(job: int, table: Table, grads: list[np.ndarray]) -> None:
-    table.run(job)
-    grads.clear()
+        return table

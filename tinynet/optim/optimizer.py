@@ -170,14 +170,16 @@ class Optimizer(Inspection):
         due, norm, factor = self._due()
         if recorded.now is not None:
             recorded.now.before.append(functools.partial(self._check_replay, due))
-        work = [binding.prepare(one, self.hyper, factor) for binding, one in due]
-        for run in itertools.chain(*work):
+        work: list[Callable[[], None]] = []
+        for binding, one in due:
+            work += binding.prepare(one, self.hyper, factor)
+        for run in work:
             run()
         self._grad_norm = norm
         if recorded.now is None:
             for _, one in due:
-                for slot, count in zip(one.slots, one.counts, strict=True):
-                    self._steps[slot.name] = count
+                for name, count in zip(one.names, one.counts, strict=True):
+                    self._steps[name] = count
         else:
             recorded.now.before.append(functools.partial(self._replayed, due))
 
@@ -196,7 +198,7 @@ class Optimizer(Inspection):
     def _replayed(self, due: list[tuple[Binding, Due]]) -> None:
         """Count a step that a GPU is about to replay; the numbers for it have been handed over before."""
         for _, one in due:
-            self._steps.update({slot.name: self._steps.get(slot.name, 0) + 1 for slot in one.slots})
+            self._steps.update({name: self._steps.get(name, 0) + 1 for name in one.names})
 
     @property
     def grad_norm(self) -> float | None:
@@ -211,8 +213,10 @@ class Optimizer(Inspection):
 
         The last two are None where nobody asks for them.
         """
-        bindings = [self._binding(k) for k in range(len(self.param_groups))]
-        due = [(binding, binding.due(self._steps, self._state)) for binding in bindings]
+        due: list[tuple[Binding, Due]] = []
+        for k in range(len(self.param_groups)):
+            binding = self._binding(k)
+            due.append((binding, binding.due(self._steps, self._state)))
         if self._clip_norm is None and not self.check_finite:
             return due, None, None
         grads = [pair for _, one in due for pair in one.named_grads()]

@@ -59,13 +59,14 @@ class Due(NamedTuple):
     """The parameters of a group that a step concerns, their gradients' arrays, and the count of the step for each."""
 
     slots: list[Slot]
+    names: list[str]
     grads: list[Any]
     counts: list[int]
     dtype: Any  # of them all, where one loop can take them all
 
     def named_grads(self) -> list[tuple[str, Any]]:
         """Names and gradients."""
-        return [(slot.name, grad) for slot, grad in zip(self.slots, self.grads, strict=True)]
+        return list(zip(self.names, self.grads, strict=True))
 
     def size(self) -> int:
         """How many weights they have together."""
@@ -94,5 +95,5 @@ class Due(NamedTuple):
 
     def some(self, places: list[int], dtype: Any) -> Due:
         """Those at the places given."""
-        slots, grads, counts = self.slots, self.grads, self.counts
-        return Due([slots[k] for k in places], [grads[k] for k in places], [counts[k] for k in places], dtype)
+        lists: list[list[Any]] = [[one[k] for k in places] for one in self[:4]]
+        return Due(*lists, dtype)
