@@ -156,7 +156,7 @@ def test_the_same_bits_whatever_the_number_of_parameters(count, shared_from, mon
     monkeypatch.setattr(table, "SHARED_FROM", shared_from)
     results = []
     for numba in "01":
-        monkeypatch.setenv("TINYNET_NUMBA", numba)
+        monkeypatch.setattr(compiled, "WANTED", numba != "0")
         params = [tn.Parameter(np.full(4096 if k == 0 else 3, 1.0)) for k in range(count)]
         optimizer = optim.Momentum(params, lr=0.01)
         for step in range(3):

@@ -95,5 +95,8 @@ class Due(NamedTuple):
 
     def some(self, places: list[int], dtype: Any) -> Due:
         """Those at the places given."""
-        lists: list[list[Any]] = [[one[k] for k in places] for one in self[:4]]
-        return Due(*lists, dtype)
+
+        def those(one: list) -> list:
+            return [one[k] for k in places]
+
+        return Due(those(self.slots), those(self.names), those(self.grads), those(self.counts), dtype)
