@@ -209,14 +209,15 @@ def _made(make: Callable[[], Any]) -> Any:
 
 
 @functools.cache
-def _pointers() -> str:
-    """What stands for pointers.py in every source, of which it is a part: what was kept for another is not taken."""
-    return f"\n# pointers.py: {hashlib.sha256(Path(__file__).with_name('pointers.py').read_bytes()).hexdigest()}\n"
+def _parts() -> str:
+    """What stands in every source for the files that are parts of it: what was kept for others is not taken."""
+    parts = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("pointers", "tile", "multiply"))
+    return f"\n# pointers, tile, multiply: {hashlib.sha256(parts).hexdigest()}\n"
 
 
 def _module(source: str) -> ModuleType:
     """The source as a module: from a file in the cache folder, so that Numba can keep what it compiles beside it."""
-    source += _pointers()
+    source += _parts()
     name = f"{PREFIX}{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     path: Path | None = None
     try:

@@ -45,8 +45,7 @@ def team_for(at: Geometry, *arrays: Any) -> Shared | None:
         return None
     if len(arrays[0]) * math.prod(at.out) * math.prod(at.kernel) * arrays[0].shape[1] < LEAST:
         return None
-    us = shared(*arrays)
-    return us if us is not None and us.gemm else None
+    return shared(*arrays)
 
 
 def forward(us: Shared, x: Any, w: Any, bias: Any, at: Geometry, kind: int = PLAIN) -> tuple[Any, Any]:
@@ -92,7 +91,7 @@ def _run(job: str, us: Shared, at: Geometry, kind: int, channels: int, outputs: 
             raise ValueError(f"convolution: an array of shape {a.shape} should end in {shape}")
     dtype, column = given.dtype, channels * math.prod(at.kernel)
     loops: Any = compile_file("shared_conv", dtype)
-    memory, numbers = _numbers(at, kind, channels, outputs, dtype.itemsize, PIECE)
+    memory, numbers = _numbers(at, kind, channels, outputs, dtype.itemsize, PIECE, us.loops.ROOM)
     scratch, grain = empty((us.size, memory // dtype.itemsize), given), _grain(at, len(given), column, outputs)
     addresses = [0 if a is None else a.ctypes.data for a in arrays]
     table = np.array([us.gemm, *addresses, scratch.ctypes.data, grain, *numbers], np.int64)
@@ -108,17 +107,19 @@ def _grain(at: Geometry, n: int, column: int, outputs: int) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def _numbers(at: Geometry, kind: int, channels: int, outputs: int, itemsize: int, piece: int) -> tuple[int, list[int]]:
+def _numbers(
+    at: Geometry, kind: int, channels: int, outputs: int, itemsize: int, piece: int, room: int
+) -> tuple[int, list[int]]:
     """The bytes of memory that a thread needs, and what the table of ``shared_conv`` has after its addresses."""
     every, across, column = 2 if kind == POOL else 1, at.out[1], channels * math.prod(at.kernel)
     rows = min(at.out[0], max(every, piece // (column * across * itemsize) // every * every))
     seen = (rows - 1) * at.stride[0] + (at.kernel[0] - 1) * at.dilation[0] + 1
     framed = at.padded != at.size
     image = channels * math.prod(at.padded) * framed
-    sizes = image, column * rows * across, outputs * rows * across * (kind != PLAIN), image, (seen + 1) * across
+    sizes = image, column * rows * across, outputs * rows * across * (kind != PLAIN), image, (seen + 1) * across, room
     places = [0]
     for size in sizes:
         places.append(places[-1] + -(-size * itemsize // 64) * 64)
-    numbers = [places[-1], *places[1:5], rows, seen, kind, int(framed)]
+    numbers = [places[-1], *places[1:6], rows, seen, kind, int(framed)]
     numbers += [channels, *at.size, *at.padded, *at.padding, outputs, *at.kernel, *at.out]
     return places[-1], [*numbers, at.stride[0], at.stride[1], *at.dilation]

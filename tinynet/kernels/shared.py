@@ -8,10 +8,12 @@ Never imported: ``compiled.compile_file`` compiles its text, for arrays of ``REA
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.pointers import add, ask, call, gemm, load, pause, pointer, store, swap, tell
+from tinynet.kernels.multiply import ROWS, multiply, room_of, tile_columns
+from tinynet.kernels.pointers import add, ask, call, load, pause, pointer, store, swap, tell
 
 REAL = np.float32
 SIZE = np.dtype(REAL).itemsize
+ROOM, UNIT = room_of(REAL), tile_columns(REAL)
 LINE = 64  # bytes: each word that a team shares stands in a cache line of its own
 JOB, TABLE, LENGTH, GRAIN, MEMBERS, LEFT, BUSY, BLAS_THREADS, BLAS_SET, YIELD, NAP, ASLEEP = range(0, 12 * LINE, LINE)
 TICKETS = 12 * LINE  # from here on one for each member: the number of the job, and in the last 24 bits its next part
@@ -21,9 +23,8 @@ SIGNATURES = {
     "assist": "boolean(int64, int64)",
     "share": "void(int64, int64, int64, int64, int64)",
     "wait": "void(int64, int64, int64, int64)",
-    "step": "int64(real[:, :])",
-    "product": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1])",
-    "affine": "boolean(int64, int64, int64, int64, real[:, :], real[:, :], real[::1], real[:, ::1], real[:, ::1], boolean)",
+    "product": "void(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1])",
+    "affine": f"void({', '.join(['int64'] * 4)}, real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
     "positive": "void(int64, int64, int64, real[::1], real[::1])",
     "masked": "void(int64, int64, int64, real[::1], real[::1], real[::1])",
 }
@@ -110,68 +111,55 @@ def wait(team, thread, looks, naps):
 # -------------------------------------------------------------------------------------------------- matrix products
 
 
-def step(a):
-    """Elements from row to row of a matrix, or from column to column, less than 0, where it is stored the other way round.
+def product(team, parts, blas, job, a, b, c, room):
+    """c = a b, the rows of c in parts, or its columns where these are more or b has to be copied.
 
-    0 where it is stored in neither way.
+    ``room``: a row of memory for each member of the team.
     """
-    across, down = a.strides[1], a.strides[0]
-    if across == SIZE and down >= a.shape[1] * SIZE and down % SIZE == 0:
-        return down // SIZE
-    if down == SIZE and across >= a.shape[0] * SIZE and across % SIZE == 0:
-        return -(across // SIZE)
-    return 0
-
-
-def product(team, parts, function, job, a, b, c):
-    """c = a b, the longer side of c in parts; False, and nothing done, where BLAS cannot read a or b as they are stored."""
-    table = np.empty(9, np.int64)
-    table[0], table[1], table[2], table[3] = function, a.ctypes.data, b.ctypes.data, c.ctypes.data
+    table = np.empty(14, np.int64)
+    table[0], table[1], table[2], table[3] = blas, a.ctypes.data, b.ctypes.data, c.ctypes.data
     table[4], table[5], table[6] = c.shape[0], c.shape[1], a.shape[1]
-    table[7], table[8] = step(a), step(b)
-    if table[7] == 0 or table[8] == 0:
-        return False
-    length = max(c.shape[0], c.shape[1])
-    share(team, job, table.ctypes.data, length, (length + parts - 1) // parts)
-    return True
+    table[7], table[8], table[9], table[10] = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
+    by_rows = c.shape[0] >= c.shape[1] and b.strides[1] == SIZE
+    table[11], table[12], table[13] = by_rows, room.ctypes.data, room.strides[0]
+    length, unit = (c.shape[0], ROWS) if by_rows else (c.shape[1], UNIT)
+    share(team, job, table.ctypes.data, length, ((length + parts - 1) // parts + unit - 1) // unit * unit)
 
 
 def product_part(start, stop, thread, table):
-    t = carray(pointer(table), 9, np.int64)
+    t = carray(pointer(table), 14, np.int64)
     m, n, a, b, c = t[4], t[5], t[1], t[2], t[3]
-    a_step, b_step, c_step = abs(t[7]), abs(t[8]), n
-    if m >= n:  # parts are rows
-        m, a, c = stop - start, a + start * (a_step if t[7] > 0 else 1) * SIZE, c + start * c_step * SIZE
+    a_steps, b_steps, c_step = (t[7], t[8]), (t[9], t[10]), n * SIZE
+    if t[11]:
+        m, a, c = stop - start, a + start * t[7], c + start * c_step
     else:
-        n, b, c = stop - start, b + start * (1 if t[8] > 0 else b_step) * SIZE, c + start * SIZE
-    gemm(t[0], REAL(1), (t[7] < 0, t[8] < 0), (m, n, t[6]), a, b, c, (a_step, b_step, c_step), False)
+        n, b, c = stop - start, b + start * t[10], c + start * SIZE
+    multiply(REAL, t[0], (m, n, t[6]), a, a_steps, b, b_steps, c, c_step, False, t[12] + thread * t[13])
 
 
-def affine(team, parts, function, job, x, weight, bias, y, scratch, positive):
-    """y = x weight^T + bias, or ReLU of that, the columns of y in parts.
-
-    False, and nothing done, where BLAS cannot read x or weight.
-    """
-    table = np.empty(11, np.int64)
-    table[0], table[1], table[2], table[3] = function, weight.ctypes.data, x.ctypes.data, y.ctypes.data
-    table[4], table[5], table[6] = bias.ctypes.data, scratch.ctypes.data, step(x)
-    table[7], table[8], table[9], table[10] = weight.shape[1], x.shape[0], y.shape[1], positive
-    if table[6] == 0 or step(weight) != weight.shape[1]:
-        return False
-    share(team, job, table.ctypes.data, y.shape[1], (y.shape[1] + parts - 1) // parts)
-    return True
+def affine(team, parts, blas, job, x, weight, bias, y, turned, room, positive):
+    """y = x weight^T + bias, or ReLU of that, the columns of y in parts; ``turned`` is as large as y."""
+    table = np.empty(16, np.int64)
+    table[0], table[1], table[2], table[3] = blas, weight.ctypes.data, x.ctypes.data, y.ctypes.data
+    table[4], table[5], table[6] = bias.ctypes.data, turned.ctypes.data, positive
+    table[7], table[8], table[9] = x.shape[0], weight.shape[1], weight.shape[0]
+    table[10], table[11], table[12], table[13] = weight.strides[0], weight.strides[1], x.strides[0], x.strides[1]
+    table[14], table[15] = room.ctypes.data, room.strides[0]
+    grain = ((y.shape[1] + parts - 1) // parts + ROWS - 1) // ROWS * ROWS
+    share(team, job, table.ctypes.data, y.shape[1], grain)
 
 
 def affine_part(start, stop, thread, table):
-    """weight x^T, which BLAS does in four fifths of the time of x weight^T; turned round while it is in the cache."""
-    t = carray(pointer(table), 11, np.int64)
-    n, k, columns, x_step = t[8], t[7], t[9], t[6]
-    count, first = stop - start, t[5] + start * n * SIZE
-    gemm(t[0], REAL(1), (False, x_step > 0), (count, n, k), t[1] + start * k * SIZE, t[2], first, (k, abs(x_step), n), False)
+    """weight x^T, for which the smaller of the two is copied; turned round while it is in the cache."""
+    t = carray(pointer(table), 16, np.int64)
+    n, k, columns, count = t[7], t[8], t[9], stop - start
+    first, room = t[5] + start * n * SIZE, t[14] + thread * t[15]
+    weight = t[1] + start * t[10]
+    multiply(REAL, t[0], (count, n, k), weight, (t[10], t[11]), t[2], (t[13], t[12]), first, n * SIZE, False, room)
     turned = carray(pointer(first), (count, n), REAL)
     y = carray(pointer(t[3] + start * SIZE), (n, columns), REAL)
     bias = carray(pointer(t[4] + start * SIZE), count, REAL)
-    least = REAL(0) if t[10] else REAL(-np.inf)
+    least = REAL(0) if t[6] else REAL(-np.inf)
     whole = count // 16 * 16
     for j in range(0, whole, 16):  # a cache line of y at a time
         for i in range(n):

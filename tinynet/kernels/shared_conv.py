@@ -12,15 +12,17 @@ channels, 14x14, and 5x5 kernels, all columns take 0.15 ms, in loops of one elem
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.pointers import gemm, pointer
+from tinynet.kernels.multiply import multiply, room_of
+from tinynet.kernels.pointers import pointer
 
 REAL = np.float32
 SIZE = np.dtype(REAL).itemsize
-WORDS = 36
+ROOM = room_of(REAL)
+WORDS = 37
 # What a table has: addresses; then where a thread's parts of the scratch memory are; then numbers.
-PRODUCT, X, W, BIAS, Y, WHERE, G, GX, SUMS, SCRATCH, GRAIN = range(11)
-THREADS, COLUMNS, OUTPUT, GRADIENT, LINES, ROWS, SEEN, KIND, FRAMED = range(11, 20)
-CHANNELS, HEIGHT, WIDTH, TALL, WIDE, ABOVE, LEFT, OUTPUTS, KH, KW, OH, OW, STEP, STRIDE, DILATION, DILATED = range(20, 36)
+BLAS, X, W, BIAS, Y, WHERE, G, GX, SUMS, SCRATCH, GRAIN = range(11)
+THREADS, COLUMNS, OUTPUT, GRADIENT, LINES, SPARE, ROWS, SEEN, KIND, FRAMED = range(11, 21)
+CHANNELS, HEIGHT, WIDTH, TALL, WIDE, ABOVE, LEFT, OUTPUTS, KH, KW, OH, OW, STEP, STRIDE, DILATION, DILATED = range(21, 37)
 PLAIN, RELU, POOL = range(3)
 
 SIGNATURES = {
@@ -209,12 +211,13 @@ def forward_part(start, stop, thread, table):
         image, y_at = image_of(t, n, padded), t[Y] + n * outputs * kept * SIZE
         for top in range(0, oh, t[ROWS]):
             rows = min(t[ROWS], oh - top)
-            count, z = rows * ow, scratch + t[OUTPUT]
+            count = rows * ow
             patches = carray(pointer(scratch + t[COLUMNS]), (t[CHANNELS], t[KH], t[KW], rows, ow), REAL)
             columns(image, patches, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], every)
-            sizes, steps = (outputs, count, column), (column, count, count if kind == POOL else positions)
-            z = scratch + t[OUTPUT] if kind == POOL else y_at + top * ow * SIZE
-            gemm(t[PRODUCT], REAL(1), (False, False), sizes, t[W], scratch + t[COLUMNS], z, steps, False)
+            z, step = (scratch + t[OUTPUT], count) if kind == POOL else (y_at + top * ow * SIZE, positions)
+            sizes, w_steps, c_steps = (outputs, count, column), (column * SIZE, SIZE), (count * SIZE, SIZE)
+            c, spare = scratch + t[COLUMNS], scratch + t[SPARE]
+            multiply(REAL, t[BLAS], sizes, t[W], w_steps, c, c_steps, z, step * SIZE, False, spare)
             y = carray(pointer(y_at), (outputs, kept), REAL)
             if kind == POOL:
                 where = carray(pointer(t[WHERE] + n * outputs * kept), (outputs, kept), np.uint8)
@@ -254,15 +257,15 @@ def back_part(start, stop, thread, table):
             else:
                 where = carray(pointer(t[WHERE] + n * outputs * kept), (outputs, kept), np.uint8)
                 pool_back(g, where, top * ow // 4, carray(pointer(z), (outputs, 2, count // 2), REAL), total)
-            c = scratch + t[COLUMNS]
+            c, spare = scratch + t[COLUMNS], scratch + t[SPARE]
             patches = carray(pointer(c), (t[CHANNELS], t[KH], t[KW], rows, ow), REAL)
             if t[SUMS] != 0:
                 columns(image_of(t, n, padded), patches, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], every)
-                sizes, steps = (column, outputs, count), (count, z_step, outputs)
-                gemm(t[PRODUCT], REAL(1), (False, True), sizes, c, z, sums, steps, True)
+                sizes, c_steps, z_steps = (column, outputs, count), (count * SIZE, SIZE), (SIZE, z_step * SIZE)
+                multiply(REAL, t[BLAS], sizes, c, c_steps, z, z_steps, sums, outputs * SIZE, True, spare)
             if t[GX] != 0:
-                sizes, steps = (column, count, outputs), (column, z_step, count)
-                gemm(t[PRODUCT], REAL(1), (True, False), sizes, t[W], z, c, steps, False)
+                sizes, w_steps, z_steps = (column, count, outputs), (SIZE, column * SIZE), (z_step * SIZE, SIZE)
+                multiply(REAL, t[BLAS], sizes, t[W], w_steps, z, z_steps, c, count * SIZE, False, spare)
                 seen = t[SEEN] - (t[ROWS] - rows) * t[STEP]
                 add_back(patches, gx, lines, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], seen)
         if t[GX] != 0 and t[FRAMED]:
