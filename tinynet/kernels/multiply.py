@@ -21,8 +21,8 @@ from numba.extending import register_jitable
 from .pointers import gemm, pointer
 from .tile import BYTES, ROWS, narrow_tile, size_of, tile, turn
 
-# Multiplications up to which a BLAS library does the product where there is one. OpenBLAS has tiles for every number of rows
-# and columns then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast as this in large ones.
+# Multiplications up to which a BLAS library does the product where there is one. OpenBLAS has tiles for any number of rows and
+# columns then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast in large ones, too.
 LEFT_TO_BLAS = 1_000_000 if BYTES == 64 else 1 << 62
 DEPTH = 512  # rows of b at a time: a tile's columns of them, 64 KiB, stay in a second-level cache, and the sums stay short
 
