@@ -18,6 +18,7 @@ from .backend import DeviceError, array_module, computes_on, device_of, is_array
 from .tensor import RAW, RECORD, WATCH, Tensor, as_array, make, mode, watchers
 
 FLOAT32 = np.dtype(np.float32)
+CONVERTED = (np.generic, Tensor)  # what a keyword may be given as, but is not handed on as
 OPS: dict[str, Op] = {}  # every op by "module.name": what the tests enumerate
 
 
@@ -110,9 +111,11 @@ class Op:
     def numbers(self, keywords: dict[str, Any]) -> dict[str, Any]:
         """Keywords with Python's numbers for NumPy's scalars, and arrays for Tensors."""
         for name, value in keywords.items():
+            if not isinstance(value, CONVERTED):
+                continue
             if isinstance(value, np.generic):
                 keywords[name] = value.item()  # the number it is: np.float64(2) leaves float32 alone
-            elif isinstance(value, Tensor):
+            else:
                 if value._requires_grad:
                     raise TypeError(f"{self.name}: {name} is a Tensor that requires a gradient, and gets none here")
                 keywords[name] = value.data

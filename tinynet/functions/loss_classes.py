@@ -64,12 +64,13 @@ def _nll(x, ids):
 
 def _ids(name: str, scores, targets) -> tuple[Any, Message]:
     """Targets as ids, one for each row of scores, and what to say of one that is out of range; not yet looked at."""
-    expected = (scores.shape[0], *scores.shape[2:])
+    shape = scores.shape
+    expected = shape[:1] + shape[2:]
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{name}: targets must be integer class ids (N,), or probabilities (N, C), got {targets.dtype}")
     if targets.shape != expected:
-        raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {scores.shape}")
-    return data_of(targets), (OUTSIDE, name, scores.shape[1], scores.shape)
+        raise ValueError(f"{name}: targets have shape {targets.shape}, expected {expected} for scores {shape}")
+    return data_of(targets), (OUTSIDE, name, shape[1], shape)
 
 
 def _rows(scores) -> Any:
@@ -125,7 +126,8 @@ def _from_ids(name: str, each, scores, targets, weight, ignore_index, reduction,
 
 def _batch(name: str, scores, targets) -> tuple[Any, Any]:
     """Scores, which need a class axis, and targets as Tensors."""
-    scores, targets = arraylikes((scores, targets))
+    if not (isinstance(scores, Tensor) and isinstance(targets, Tensor)):
+        scores, targets = arraylikes((scores, targets))
     if scores.ndim == 0:
         raise ValueError(f"{name}: scores need a class axis, (N, C) or (N, C, ...); got a single number")
     return scores, targets
