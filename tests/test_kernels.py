@@ -8,7 +8,7 @@ import pytest
 from update_rules import MOVING, RNG, RULES, arrays_for, buffers_of, every_operation, in_step
 
 from tinynet import optim
-from tinynet.kernels import add_at, compiled, exp, maximum, scatter, sqrt, update, where
+from tinynet.kernels import add_at, axpy, compiled, exp, in_place, maximum, scatter, sqrt, update, where
 from tinynet.kernels.source import array_source, loop_source, numbers_source
 from tinynet.kernels.trace import Untraceable, trace
 from tinynet.kernels.update import update_for
@@ -64,9 +64,12 @@ def test_a_compiled_loop_gives_the_bits_of_array_code(rule, hyper, dtype, monkey
 
 
 @pytest.mark.parametrize(("rule", "hyper"), RULES)
-def test_pieces_give_the_bits_of_the_whole(rule, hyper, monkeypatch):
+@pytest.mark.parametrize("shared_from", [10**9, 0])
+def test_pieces_give_the_bits_of_the_whole_also_when_threads_share_them(rule, hyper, shared_from, monkeypatch, folder):
     monkeypatch.setattr(compiled, "WANTED", False)
-    arrays = arrays_for(rule, 200_001, "float32")  # some pieces and a bit
+    monkeypatch.setattr(axpy, "axpy_of", lambda dtype: None)  # what BLAS rounds stands in test_axpy.py
+    monkeypatch.setattr(in_place, "SHARED_FROM", shared_from)
+    arrays = arrays_for(rule, 2 * in_place.PIECE + 5, "float32")  # some pieces and a bit
     whole = rule(*arrays, **hyper)
     for a, b in zip(updated(rule, arrays, hyper), whole if isinstance(whole, tuple) else (whole,), strict=True):
         np.testing.assert_array_equal(a, b)

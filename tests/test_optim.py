@@ -9,7 +9,7 @@ import pytest
 import tinynet as tn
 from tinynet import optim
 from tinynet.kernels import compiled
-from tinynet.kernels.update import PIECE
+from tinynet.kernels.in_place import PIECE
 
 STEPS = 50
 
@@ -287,7 +287,7 @@ def test_data_rebound_to_another_layout(name, layout):
 )
 def test_compiled_loop_computes_the_formula(name, variant, dtype):
     pytest.importorskip("numba", reason="the compiled loops need Numba: pip install 'tinynet[fast]'")
-    check(name, variant, (PIECE + 5,), dtype)
+    check(name, variant, (49_157,), dtype)
 
 
 # ------------------------------------------------------------------------------------------- golden steps, by hand

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from .update import pieces
+from .in_place import pieces
 
 PIECE = 8192  # elements: a BLAS library does not share out so short a product among threads of its own
 # The sums, before those of the squares of each buffer after the step. The step is what would be added to the weight.

@@ -6,7 +6,9 @@ that can be read: the textbook's formula, one operation a line.
 
 from __future__ import annotations
 
-from .trace import CONDITIONS, PYTHON, Trace
+import re
+
+from .trace import CONDITIONS, PYTHON, Line, Trace
 
 # How C writes what it does not write as Python does. NaN comes out of sign, maximum and minimum as in NumPy; {f} is the
 # suffix of the functions for float32.
@@ -109,8 +111,10 @@ def _read(rule: Trace) -> list[str]:
     return [name for name in rule.arrays if f"{name}_i" in needed]
 
 
-def array_source(rule: Trace) -> tuple[str, list[str]]:
+def array_source(rule: Trace, fused: bool = False) -> tuple[str, list[str]]:
     """``update(arrays..., numbers..., temporaries...)`` in NumPy calls that write into what is there already.
+
+    ``fused``: where a product of a number and an array is added to an array in place, in one call of ``kernels.axpy``.
 
     Also the names of the temporaries that it wants: f0, f1, ... of the arrays' own dtype, q0, ... for conditions. An
     operation writes over an operand where that is needed no more, else over another temporary, and one that makes a result
@@ -138,11 +142,28 @@ def array_source(rule: Trace) -> tuple[str, list[str]]:
         if not out:
             out = f"{kind}{sum(x[0] == kind for x in names)}"
             names.append(out)
-        calls += _calls(line.op, operands, out)
+        if fused and (call := _fused(rule.body, k, place, out, last)):
+            calls[-1] = call
+        else:
+            calls += _calls(line.op, operands, out)
         place[line.name], until[out] = out, needed
     calls += [f"copyto({array}, {place[r]})" for array, r in rule.results.items() if place[r] != array]
+    names = [name for name in names if any(name in re.split(r"\W", call) for call in calls)]
     arguments = ", ".join([*rule.arrays, *(f"n{j}" for j in range(len(rule.numbers))), *names])
     return "\n".join([f"def update({arguments}):", *(f"    {call}" for call in calls or ["pass"]), ""]), names
+
+
+def _fused(body: list[Line], k: int, place: dict[str, str], out: str, last: dict[str, int]) -> str:
+    """One call in place of the last one and of that for line k, if that adds the former's product to ``out``; else empty."""
+    line, before = body[k], body[k - 1]
+    if k == 0 or line.op not in ("add", "subtract") or before.op != "multiply" or last[before.name] != k:
+        return ""
+    y, product = line.operands if line.operands[0] != before.name or line.op == "subtract" else line.operands[::-1]
+    numbers = [x for x in before.operands if x[0] == "n" and x[1:].isdigit()]
+    arrays = [x for x in before.operands if x not in numbers]
+    if product != before.name or y == product or place[y] != out or len(numbers) != 1:
+        return ""
+    return f"axpy({'-' if line.op == 'subtract' else ''}{numbers[0]}, {place[arrays[0]]}, {out})"
 
 
 def _calls(op: str, operands: list[str], out: str) -> list[str]:

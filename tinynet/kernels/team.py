@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .compiled import COMPILED_DTYPES, compile_file, enabled
-from .threads import blas_libraries, threads
+from .threads import blas_function, threads
 
 # How often a thread looks for work before it takes naps, and how often between these (20 us, and what the system adds)
 # before it sleeps: about 2 ms and 0.2 s. With 0.1 ms, a step of 1,000 us took 1,180: most waits of a step are longer.
@@ -104,13 +104,9 @@ def _address(function: Any) -> int:
 
 
 def _blas(name: str) -> int:
-    """The address of a function of NumPy's OpenBLAS with 64-bit sizes; 0 where NumPy stands on another library."""
-    for library in blas_libraries():
-        for decorated in (f"scipy_{name}64_", f"{name}64_"):
-            function = getattr(library.dynlib, decorated, None)
-            if function is not None:
-                return _address(function)
-    return 0
+    """The address of a function of NumPy's OpenBLAS; 0 where NumPy stands on another library."""
+    function = blas_function(name)
+    return 0 if function is None else _address(function)
 
 
 @functools.cache

@@ -176,6 +176,16 @@ def blas_libraries() -> list:
     return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
 
+def blas_function(name: str) -> Any:
+    """A function of NumPy's OpenBLAS with 64-bit sizes, for ctypes; None where NumPy stands on another library."""
+    for library in blas_libraries():
+        for decorated in (f"scipy_{name}64_", f"{name}64_"):
+            function = getattr(library.dynlib, decorated, None)
+            if function is not None:
+                return function
+    return None
+
+
 _here, _pool, _blas = _Here(), _Pool(), _Blas()
 
 

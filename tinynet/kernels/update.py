@@ -1,18 +1,13 @@
 """One step of an update rule, in place, over the weights of many parameters.
 
-The one idea: a rule is elementwise, so what it computes may be rearranged without changing a bit of it: as one compiled loop
-over memory where Numba is installed, as array code that writes over its own temporaries a piece at a time, as one
+The one idea: a rule is elementwise, so what it computes may be rearranged without changing it: as one compiled loop over
+memory where Numba is installed, as array code that writes over its own temporaries a piece at a time, as one
 kernel on a GPU. All three come from one trace of the rule; a rule that cannot be traced runs as it stands.
-
-Array code makes a fresh temporary for every operation, whose pages the operating system has to find and clear. Adam on
-1.8 million float32 weights, one thread: the rule as it stands over whole arrays 15 ms, in pieces of 32,768 7.3 ms, in
-place 4.1 ms (4.5 ms in pieces of a third of that size, 4.2 of two thirds, 4.1 of four thirds); PyTorch's default 4.2 to 6.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +18,11 @@ from ..backend import array_module
 from . import compiled, source
 from .gpu import update as gpu
 from .gpu.launch import takes
+from .in_place import PIECE, ArrayCode, pieces
 from .table import Table
 from .team import team
 from .trace import Trace, Untraceable, trace
 
-PIECE = 49152  # elements: 192 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
 COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
 MEASURE = "void(int64[:, ::1], real[:, ::1], float64[:, ::1])"
 
@@ -54,11 +49,10 @@ class Update:
                 f"the update rule {rule.__qualname__} runs as array code, as it could not be traced: {error}", stacklevel=5
             )
             return
-        text, self._temporaries = source.array_source(self.trace)
-        functions: dict[str, Any] = {"np": np, **{op: getattr(np, op) for op in source.ARRAY_CODE}}
-        exec(f"{source.numbers_source(self.trace)}\n\n{text}", functions)
-        self._in_place = functions["update"]
+        functions: dict[str, Any] = {"np": np}
+        exec(source.numbers_source(self.trace), functions)
         self.numbers: Callable[[dict[str, Any]], tuple] = functions["numbers"]  # that every engine wants, of a step
+        self.in_place = ArrayCode(self.trace).run
 
     def loop(self, size: int, dtype: np.dtype, kind: str = "update") -> Any:
         """The job ``update`` for ``Table.run``, or ``measure(rows, numbers, sums)``; see ``kernels.source``.
@@ -77,24 +71,6 @@ class Update:
                 made = None if team() is None else compiled.compile_job(source.loop_source(self.trace), kind, dtype)
             self._loops[kind, dtype] = made
         return self._loops[kind, dtype]
-
-    def in_place(self, parameters: list[tuple], numbers: list[tuple]) -> None:
-        """Array code: overwrite the weight and the buffers of each parameter, whose flat arrays and numbers these are.
-
-        All arrays are of one dtype, the machine's own, and ``self.trace`` is there.
-        """
-        dtype = parameters[0][0].dtype
-        temporaries = _scratch(self._temporaries, dtype)
-        length = PIECE * 6 // (len(parameters[0]) + len(temporaries))  # Adam has 4 arrays and 2 temporaries
-        scalars = {one: [np.array(x, dtype) for x in one] for one in dict.fromkeys(numbers)}
-        for arrays, one in zip(parameters, numbers, strict=True):
-            size = arrays[0].size
-            if size > length:
-                for part in pieces(size, length):
-                    rest = [a[: part.stop - part.start] for a in temporaries]
-                    self._in_place(*[a[part] for a in arrays], *scalars[one], *rest)
-            else:
-                self._in_place(*arrays, *scalars[one], *[a[:size] for a in temporaries])
 
     def alone(self, arrays: tuple, hyper: dict[str, Any]) -> None:
         """One parameter whose arrays no loop on a CPU can take: in a GPU kernel, or as the rule is written."""
@@ -150,24 +126,6 @@ def alike(arrays: tuple) -> bool:
         return False
     dtype = arrays[0].dtype
     return dtype.isnative and all(a.dtype == dtype for a in arrays)
-
-
-def pieces(size: int, length: int) -> list[slice]:
-    """The parts in which array code goes through ``size`` elements, each small enough to stay in the cache."""
-    return [slice(start, min(start + length, size)) for start in range(0, size, length)]
-
-
-_own = threading.local()  # temporaries are kept from step to step, each thread's its own
-
-
-def _scratch(names: list[str], dtype: np.dtype) -> list[np.ndarray]:
-    held = vars(_own).setdefault(dtype.char, {})
-    for name in names:
-        if name not in held:
-            room = np.empty(2 * PIECE * dtype.itemsize + 64, np.uint8)
-            room = room[-room.ctypes.data % 64 :]  # where a cache line begins: 5% of a step
-            held[name] = room[: 2 * PIECE].view(bool) if name[0] == "q" else room[: 2 * PIECE * dtype.itemsize].view(dtype)
-    return [held[name] for name in names]
 
 
 def _store(results: Any, places: tuple) -> None:
