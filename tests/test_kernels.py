@@ -1,5 +1,7 @@
 """Update rules as array code, in pieces, and as compiled loops: all give the same bits."""
 
+import os
+import subprocess
 import sys
 import warnings
 
@@ -177,6 +179,36 @@ def test_who_asks_is_told_that_a_loop_is_compiled_but_not_that_it_is_read(folder
         assert list(folder.glob("__pycache__/*.nbc"))
         forget()
     assert compiled.LISTENERS == []
+
+
+READING = """
+import sys
+import numpy as np
+from tinynet.kernels import compiled, cross_entropy, cross_entropy_grad
+
+x, ids = np.linspace(-1, 1, 400, dtype="float32").reshape(40, 10), np.arange(40) % 10
+job = "def nothing(start, stop, thread, address):\\n    pass\\n"
+print(cross_entropy(x, ids).tobytes().hex(), compiled.compile_job(job, "nothing", x.dtype) != 0)
+print("numba.np.linalg" in sys.modules)  # one of the many that Numba compiles by
+y = cross_entropy_grad(np.ones(40), x.astype("float64"), ids)  # kept by nobody, the first time
+compiled.WANTED = False
+print(np.abs(y - cross_entropy_grad(np.ones(40), x.astype("float64"), ids)).max() < 1e-15)
+"""
+
+
+@NUMBA
+def test_loops_on_disk_are_read_without_what_compiling_takes(tmp_path):
+    said = []
+    for lost in ((), ("*grad*.nb*",), ()):
+        for pattern in lost:
+            for file in (tmp_path / "__pycache__").glob(pattern):
+                file.unlink()
+        environment = {**os.environ, "TINYNET_CACHE": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+        run = subprocess.run([sys.executable, "-c", READING], env=environment, capture_output=True, text=True, check=True)
+        said.append(run.stdout.splitlines())
+    assert [lines[1] for lines in said] == ["True", "False", "False"]
+    assert said[0][0] == said[1][0] == said[2][0]
+    assert all(lines[0].endswith("True") and lines[2] == "True" for lines in said)
 
 
 @NUMBA
