@@ -66,6 +66,43 @@ def test_products_are_numpys(crew, left, right, dtype):
             np.testing.assert_allclose(y, wanted, **close)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("n", "inside", "out"), [(64, 100, 70), (65, 70, 129), (300, 33, 40), (7, 300, 400), (40, 784, 10)])
+def test_the_gradients_of_affine_are_numpys(crew, n, inside, out, layout, positive, dtype):
+    rng, close = np.random.default_rng(0), {"rtol": 0, "atol": 1e-3 if dtype == "float32" else 1e-11}
+    x, weight = stored(rng, (n, inside), layout, dtype), rng.standard_normal((out, inside)).astype(dtype)
+    g, y = rng.standard_normal((2, n, out)).astype(dtype)
+    y = np.maximum(y, 0)
+    kept = g.copy()
+    z = (g * (y != 0) if positive else g).astype("float64")
+    for wanted in itertools.product([True, False], repeat=3):
+        found = products.affine_back(g, y, x, weight, wanted, positive)
+        for array, right, asked in zip(found, (z @ weight, z.T @ x, z.sum(axis=0)), wanted, strict=True):
+            assert (array is not None) == asked
+            if asked:
+                assert array.dtype == dtype
+                assert array.flags.c_contiguous
+                np.testing.assert_allclose(array, right, **close)
+    np.testing.assert_array_equal(g, kept)
+
+
+@pytest.mark.parametrize(("n", "inside", "out"), [(100, 700, 300), (64, 256, 128), (100, 100, 120), (33, 1000, 40)])
+def test_the_number_of_threads_changes_no_bit_of_a_product(n, inside, out, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, weight, g = (rng.standard_normal(shape).astype("float32") for shape in ((n, inside), (out, inside), (n, out)))
+    results = []
+    for size in (1, 2, 3):
+        made = team.Team(size, team.team()._loops)
+        monkeypatch.setattr(team, "team", lambda made=made: made)
+        y = products.affine(x, weight, None, True)
+        results.append([y, products.matmul(g, weight), *products.affine_back(g, y, x, weight, (True, True, True), True)])
+    for others in results[1:]:
+        for a, b in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_what_blas_cannot_read_and_what_is_no_float_is_numpys(crew):
     rng = np.random.default_rng(0)
     a = rng.integers(0, 5, (100, 100))

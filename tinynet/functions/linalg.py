@@ -77,15 +77,23 @@ def matmul(a, b) -> Tensor:
     return reshape(y, (*shape[:-2], *shape[-1:]) if row and not column else shape[:-1] if row else shape)
 
 
-def _grad_weight(g, y, x, weight, bias):
-    return _times(_flat(g).T, _flat(x))
+def _affine_rule(g, x, weight, wanted):
+    """The gradients of x weight^T + bias for x, weight and the bias, on Tensors."""
+    g2 = _flat(g)
+    gx, gw = _product(g, weight) if wanted[0] else None, _times(g2.T, _flat(x)) if wanted[1] else None
+    return gx, gw, g2.sum(axis=0) if wanted[2] else None
 
 
-def _grad_bias(g, y, x, weight, bias):
-    return _flat(g).sum(axis=0)
+def _affine_back(g, y, x, weight, wanted, positive):
+    gx, gw, gb = kernels.affine_back(_flat(g), _flat(y), _flat(x), weight, wanted, positive)
+    return gx if gx is None or x.ndim == 2 else gx.reshape(x.shape), gw, gb
 
 
-@op(lambda g, y, x, weight, bias: _product(g, weight), _grad_weight, _grad_bias)
+def _linear_rule(g, y, x, weight, bias, *, wanted):
+    return _affine_rule(g, x, weight, wanted) if isinstance(g, Tensor) else _affine_back(g, y, x, weight, wanted, False)
+
+
+@op(_linear_rule, joint=True)
 def linear(x, weight, bias=None):
     """x W^T + b for x ``(..., in)``, weight ``(out, in)`` and bias ``(out,)`` or None: shape ``(..., out)``.
 
@@ -95,9 +103,9 @@ def linear(x, weight, bias=None):
 
 
 def _linear_relu_rule(g, y, x, weight, bias, *, wanted):
-    g = relu_grad(g, y)
-    gx = _product(g, weight) if wanted[0] else None
-    return gx, _grad_weight(g, y, x, weight, bias), None if bias is None else _grad_bias(g, y, x, weight, bias)
+    if isinstance(g, Tensor):
+        return _affine_rule(relu_grad(g, y), x, weight, wanted)
+    return _affine_back(g, y, x, weight, wanted, True)
 
 
 @op(_linear_relu_rule, joint=True)

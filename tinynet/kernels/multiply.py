@@ -21,8 +21,8 @@ from numba.extending import register_jitable
 from .pointers import gemm, pointer
 from .tile import BYTES, ROWS, narrow_tile, size_of, tile, turn
 
-# Multiplications up to which a BLAS library does the product where there is one. OpenBLAS has tiles for any number of rows and
-# columns then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast in large ones, too.
+# Multiplications up to which a BLAS library does the product where there is one. OpenBLAS has tiles for any rows and columns
+# then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast in large ones, too.
 LEFT_TO_BLAS = 1_000_000 if BYTES == 64 else 1 << 62
 DEPTH = 512  # rows of b at a time: a tile's columns of them, 64 KiB, stay in a second-level cache, and the sums stay short
 
@@ -53,8 +53,13 @@ def gather(REAL, b, b_steps, rows, count, width, room):
         for i in range(0, whole, lanes):
             turn(REAL, b + i * down + j * across, across, room + (i * width + j) * size, width * size)
     for i in range(rows):
-        for j in range(count // lanes * lanes if i < whole else 0, count):
-            target[i, j] = carray(pointer(b + i * down + j * across), 1, REAL)[0]
+        if across == size:
+            source = carray(pointer(b + i * down), count, REAL)
+            for j in range(count):
+                target[i, j] = source[j]
+        else:
+            for j in range(count // lanes * lanes if i < whole else 0, count):
+                target[i, j] = carray(pointer(b + i * down + j * across), 1, REAL)[0]
         for j in range(count, width):
             target[i, j] = REAL(0)
 
@@ -96,6 +101,12 @@ def order(size, steps, rows, columns):
 
 
 @register_jitable
+def if_small(blas, m, n, k):
+    """The address of a ``cblas_?gemm`` on one thread where it is to do a product of such sizes, else 0."""
+    return blas if m * n * k <= LEFT_TO_BLAS else 0
+
+
+@register_jitable
 def by_blas(REAL, function, sizes, a, a_steps, b, b_steps, c, c_step, more):
     """The product by a ``cblas_?gemm`` at this address; False, and nothing done, where it cannot read a or b."""
     (m, n, k), size = sizes, size_of(REAL)
@@ -111,12 +122,12 @@ def by_blas(REAL, function, sizes, a, a_steps, b, b_steps, c, c_step, more):
 def multiply(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more, room):
     """c = a b, or c += a b where ``more`` is True.
 
-    ``blas``: the address of a ``cblas_?gemm`` on one thread, for ``LEFT_TO_BLAS``, or 0. ``sizes``: rows of c, columns of
+    ``blas``: what ``if_small`` says of the whole product, of which this may be a part. ``sizes``: rows of c, columns of
     c, and the length that both share. ``a, b, c``: addresses. ``a_steps, b_steps``: bytes from row to row and from
     column to column, ``c_step`` from row to row. ``room``: the address of the memory.
     """
     (m, n, k), size = sizes, size_of(REAL)
-    if m * n * k <= LEFT_TO_BLAS and by_blas(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more):
+    if by_blas(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more):
         return
     columns = 2 * BYTES // size
     spare = room + DEPTH * columns * size

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module, is_array, recorded
+from .activation import relu_grad
 from .memory import buffer, empty
 from .team import Shared, shared
 
@@ -54,6 +55,24 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
         else:
             y = y + bias
     return array_module(y).maximum(y, 0, out=y) if positive else y
+
+
+def affine_back(g: Any, y: Any, x: Any, weight: Any, wanted: tuple, positive: bool = False) -> tuple[Any, Any, Any]:
+    """The gradients of ``affine`` for x, weight and the bias, from that of its output y; ``wanted``: each of them, or None.
+
+    All are matrices, the bias's gradient of shape ``(out,)``.
+    """
+    us = _shared(g, x, x.size * weight.shape[0]) if g.dtype is weight.dtype else None
+    if us is None or not (g.flags.c_contiguous and weight.flags.carray and (y.flags.c_contiguous or not positive)):
+        g = relu_grad(g, y) if positive else g
+        gx, gw = matmul(g, weight) if wanted[0] else None, matmul(g.T, x) if wanted[1] else None
+        return gx, gw, g.sum(axis=0) if wanted[2] else None
+    z, y = (buffer("z", g.shape, g), y) if positive else (g, g)
+    gx, gw = np.empty(x.shape if wanted[0] else (0, 1), g.dtype), np.empty(weight.shape if wanted[1] else (0, 1), g.dtype)
+    gb, loops = np.empty(g.shape[1], g.dtype), us.loops
+    parts, jobs = _parts(us, x.size * weight.shape[0]), (loops.bias_part, loops.product_part, loops.gradients_part)
+    loops.affine_back(us.team, parts, us.gemm, jobs, g, y, x, weight, z, gw, gb, gx, _room(us, g), positive)
+    return gx if wanted[0] else None, gw if wanted[1] else None, gb if wanted[2] else None
 
 
 def _shared(a: Any, b: Any, work: int) -> Shared | None:

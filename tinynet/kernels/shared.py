@@ -8,7 +8,7 @@ Never imported: ``compiled.compile_file`` compiles its text, for arrays of ``REA
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.multiply import ROWS, multiply, room_of, tile_columns
+from tinynet.kernels.multiply import ROWS, if_small, multiply, room_of, tile_columns
 from tinynet.kernels.pointers import add, ask, call, load, pause, pointer, store, swap, tell
 
 REAL = np.float32
@@ -17,18 +17,26 @@ ROOM, UNIT = room_of(REAL), tile_columns(REAL)
 LINE = 64  # bytes: each word that a team shares stands in a cache line of its own
 JOB, TABLE, LENGTH, GRAIN, MEMBERS, LEFT, BUSY, BLAS_THREADS, BLAS_SET, YIELD, NAP, ASLEEP = range(0, 12 * LINE, LINE)
 TICKETS = 12 * LINE  # from here on one for each member: the number of the job, and in the last 24 bits its next part
+APART = 16384  # elements of a gradient from which it is masked and summed up in parts, about 5 us each
+PIECES = 4  # of columns for each member of the team, so that 784 are shared evenly: (256, 64) by (64, 784) 151 us, in 1 158
 CLOSED = 0xFFFFFF  # the part of a job that nobody may take
 
 SIGNATURES = {
     "assist": "boolean(int64, int64)",
     "share": "void(int64, int64, int64, int64, int64)",
     "wait": "void(int64, int64, int64, int64)",
+    "grain_of": "int64(int64, int64, int64)",
+    "described": "int64[::1](int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1], boolean)",
     "product": "void(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1])",
     "affine": f"void({', '.join(['int64'] * 4)}, real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
+    "affine_back": (
+        f"void({'int64, ' * 3}UniTuple(int64, 3), {'real[:, ::1], ' * 2}real[:, :], {'real[:, ::1], ' * 3}"
+        "real[::1], real[:, ::1], real[:, ::1], boolean)"
+    ),
     "positive": "void(int64, int64, int64, real[::1], real[::1])",
     "masked": "void(int64, int64, int64, real[::1], real[::1], real[::1])",
 }
-JOBS = ("product_part", "affine_part", "positive_part", "masked_part")
+JOBS = ("product_part", "affine_part", "bias_part", "gradients_part", "positive_part", "masked_part")
 
 
 # -------------------------------------------------------------------------------------------------------- the team
@@ -111,19 +119,28 @@ def wait(team, thread, looks, naps):
 # -------------------------------------------------------------------------------------------------- matrix products
 
 
-def product(team, parts, blas, job, a, b, c, room):
-    """c = a b, the rows of c in parts, or its columns where these are more or b has to be copied.
+def grain_of(length, parts, unit):
+    """The length of so many parts, in units."""
+    return ((length + parts - 1) // parts + unit - 1) // unit * unit
 
-    ``room``: a row of memory for each member of the team.
-    """
+
+def described(blas, a, b, c, room, by_rows):
+    """The table of ``product_part`` for c = a b; ``room``: a row of memory for each member of the team."""
     table = np.empty(14, np.int64)
-    table[0], table[1], table[2], table[3] = blas, a.ctypes.data, b.ctypes.data, c.ctypes.data
+    table[1], table[2], table[3] = a.ctypes.data, b.ctypes.data, c.ctypes.data
     table[4], table[5], table[6] = c.shape[0], c.shape[1], a.shape[1]
+    table[0] = if_small(blas, table[4], table[5], table[6])
     table[7], table[8], table[9], table[10] = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
-    by_rows = c.shape[0] >= c.shape[1] and b.strides[1] == SIZE
     table[11], table[12], table[13] = by_rows, room.ctypes.data, room.strides[0]
+    return table
+
+
+def product(team, parts, blas, job, a, b, c, room):
+    """c = a b, the rows of c in parts, or its columns where these are more or b has to be copied."""
+    by_rows = c.shape[0] >= c.shape[1] and b.strides[1] == SIZE
+    table = described(blas, a, b, c, room, by_rows)
     length, unit = (c.shape[0], ROWS) if by_rows else (c.shape[1], UNIT)
-    share(team, job, table.ctypes.data, length, ((length + parts - 1) // parts + unit - 1) // unit * unit)
+    share(team, job, table.ctypes.data, length, grain_of(length, parts, unit))
 
 
 def product_part(start, stop, thread, table):
@@ -140,13 +157,13 @@ def product_part(start, stop, thread, table):
 def affine(team, parts, blas, job, x, weight, bias, y, turned, room, positive):
     """y = x weight^T + bias, or ReLU of that, the columns of y in parts; ``turned`` is as large as y."""
     table = np.empty(16, np.int64)
-    table[0], table[1], table[2], table[3] = blas, weight.ctypes.data, x.ctypes.data, y.ctypes.data
+    table[0] = if_small(blas, x.shape[0], weight.shape[1], weight.shape[0])
+    table[1], table[2], table[3] = weight.ctypes.data, x.ctypes.data, y.ctypes.data
     table[4], table[5], table[6] = bias.ctypes.data, turned.ctypes.data, positive
     table[7], table[8], table[9] = x.shape[0], weight.shape[1], weight.shape[0]
     table[10], table[11], table[12], table[13] = weight.strides[0], weight.strides[1], x.strides[0], x.strides[1]
     table[14], table[15] = room.ctypes.data, room.strides[0]
-    grain = ((y.shape[1] + parts - 1) // parts + ROWS - 1) // ROWS * ROWS
-    share(team, job, table.ctypes.data, y.shape[1], grain)
+    share(team, job, table.ctypes.data, y.shape[1], grain_of(y.shape[1], parts, ROWS))
 
 
 def affine_part(start, stop, thread, table):
@@ -170,6 +187,55 @@ def affine_part(start, stop, thread, table):
         for j in range(whole, count):
             z = turned[j, i] + bias[j]
             y[i, j] = least if z < least else z
+
+
+def affine_back(team, parts, blas, jobs, g, y, x, weight, z, gw, gb, gx, room, masked):
+    """The gradients of ``affine`` from that of its output: gw = z^T x, gx = z weight, gb the sum of z's rows.
+
+    z is g, where not ``masked`` the same array, else g where y is not 0. An array of no row: that gradient is not wanted.
+    """
+    table = np.empty(9, np.int64)
+    table[0], table[1], table[2], table[3] = g.ctypes.data, y.ctypes.data, z.ctypes.data, gb.ctypes.data
+    table[4], table[5], table[6] = g.shape[0], g.shape[1], masked
+    bias_job, product_job, job = jobs
+    share(team, bias_job, table.ctypes.data, g.shape[1], g.shape[1] if g.size < APART else grain_of(g.shape[1], parts, LINE))
+    by_rows = len(gw) >= gw.shape[1] and x.strides[1] == SIZE
+    for_w, for_x = described(blas, z.T, x, gw, room, by_rows), described(blas, z, weight, gx, room, False)
+    count = parts if parts == 1 else PIECES * parts
+    length = len(gw) if by_rows or len(gw) == 0 else gw.shape[1]
+    table[0], table[1], table[2] = product_job, for_w.ctypes.data, length
+    table[3] = grain_of(length, parts, ROWS) if by_rows else grain_of(length, count, UNIT)
+    length = gx.shape[1] if len(gx) else 0
+    table[4], table[5], table[6] = for_x.ctypes.data, length, grain_of(length, count, UNIT)
+    share(team, job, table.ctypes.data, count, 1)
+
+
+def bias_part(start, stop, thread, table):
+    t = carray(pointer(table), 9, np.int64)
+    n, columns, masked = t[4], t[5], t[6]
+    total = carray(pointer(t[3] + start * SIZE), stop - start, REAL)
+    total[:] = 0
+    for i in range(n):
+        at = (i * columns + start) * SIZE
+        g, y = carray(pointer(t[0] + at), total.size, REAL), carray(pointer(t[1] + at), total.size, REAL)
+        if masked:
+            z = carray(pointer(t[2] + at), total.size, REAL)
+            for j in range(total.size):
+                v = g[j] * (REAL(1) if y[j] != 0 else REAL(0))
+                z[j] = v
+                total[j] += v
+        else:
+            for j in range(total.size):
+                total[j] += g[j]
+
+
+def gradients_part(start, stop, thread, table):
+    """Part number ``start`` of both products."""
+    t = carray(pointer(table), 9, np.int64)
+    for at in (1, 4):
+        length, grain = t[at + 1], t[at + 2]
+        if start * grain < length:
+            call(t[0], start * grain, min((start + 1) * grain, length), thread, t[at])
 
 
 # ------------------------------------------------------------------------------------------------ element by element

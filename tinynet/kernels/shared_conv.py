@@ -12,7 +12,7 @@ channels, 14x14, and 5x5 kernels, all columns take 0.15 ms, in loops of one elem
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.multiply import multiply, room_of
+from tinynet.kernels.multiply import if_small, multiply, room_of
 from tinynet.kernels.pointers import pointer
 
 REAL = np.float32
@@ -216,8 +216,8 @@ def forward_part(start, stop, thread, table):
             columns(image, patches, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], every)
             z, step = (scratch + t[OUTPUT], count) if kind == POOL else (y_at + top * ow * SIZE, positions)
             sizes, w_steps, c_steps = (outputs, count, column), (column * SIZE, SIZE), (count * SIZE, SIZE)
-            c, spare = scratch + t[COLUMNS], scratch + t[SPARE]
-            multiply(REAL, t[BLAS], sizes, t[W], w_steps, c, c_steps, z, step * SIZE, False, spare)
+            c, spare, blas = scratch + t[COLUMNS], scratch + t[SPARE], if_small(t[BLAS], outputs, count, column)
+            multiply(REAL, blas, sizes, t[W], w_steps, c, c_steps, z, step * SIZE, False, spare)
             y = carray(pointer(y_at), (outputs, kept), REAL)
             if kind == POOL:
                 where = carray(pointer(t[WHERE] + n * outputs * kept), (outputs, kept), np.uint8)
@@ -257,15 +257,15 @@ def back_part(start, stop, thread, table):
             else:
                 where = carray(pointer(t[WHERE] + n * outputs * kept), (outputs, kept), np.uint8)
                 pool_back(g, where, top * ow // 4, carray(pointer(z), (outputs, 2, count // 2), REAL), total)
-            c, spare = scratch + t[COLUMNS], scratch + t[SPARE]
+            c, spare, blas = scratch + t[COLUMNS], scratch + t[SPARE], if_small(t[BLAS], outputs, count, column)
             patches = carray(pointer(c), (t[CHANNELS], t[KH], t[KW], rows, ow), REAL)
             if t[SUMS] != 0:
                 columns(image_of(t, n, padded), patches, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], every)
                 sizes, c_steps, z_steps = (column, outputs, count), (count * SIZE, SIZE), (SIZE, z_step * SIZE)
-                multiply(REAL, t[BLAS], sizes, c, c_steps, z, z_steps, sums, outputs * SIZE, True, spare)
+                multiply(REAL, blas, sizes, c, c_steps, z, z_steps, sums, outputs * SIZE, True, spare)
             if t[GX] != 0:
                 sizes, w_steps, z_steps = (column, count, outputs), (SIZE, column * SIZE), (z_step * SIZE, SIZE)
-                multiply(REAL, t[BLAS], sizes, t[W], w_steps, z, z_steps, c, count * SIZE, False, spare)
+                multiply(REAL, blas, sizes, t[W], w_steps, z, z_steps, c, count * SIZE, False, spare)
                 seen = t[SEEN] - (t[ROWS] - rows) * t[STEP]
                 add_back(patches, gx, lines, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], seen)
         if t[GX] != 0 and t[FRAMED]:
