@@ -43,7 +43,7 @@ PREFIX = "tinynet_loop_"  # of the names of the modules that loops stand in
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # Called whenever a loop begins to be compiled, which takes a tenth of a second and more.
 LISTENERS: list[Callable[[], None]] = []
-LOOPS_FROM = 8192  # elements: for fewer, array code takes no longer than the call, and importing Numba half a second
+LOOPS_FROM = 8192  # elements: for fewer, array code takes no longer than the call, and importing Numba 0.2 s
 
 
 # Read once: a look into the environment takes 0.8 us, and a training step of 100 us asks five times and more.
