@@ -1,6 +1,7 @@
 """Memory that is used again: never while somebody has a view of it, and not without end."""
 
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -79,3 +80,23 @@ def test_large_buffers_are_not_kept():
     small = memory.buffer("columns", (10, 3), LIKE)
     assert np.shares_memory(small, memory.buffer("columns", (2, 3), LIKE))
     assert not np.shares_memory(small, memory.buffer("columns", (2, 3), np.zeros(1)))
+
+
+def test_views_of_a_buffer_are_found_again_and_end_with_it(monkeypatch):
+    monkeypatch.setattr(memory, "VIEWS", 3)
+    other = memory.buffer("a", (3, 4), np.zeros(1))  # of another dtype
+    small = memory.buffer("a", (3, 4), LIKE)
+    assert memory.buffer("a", (3, 4), LIKE) is small
+    assert not np.shares_memory(small, other)
+    assert memory.buffer("a", (4, 3), LIKE).shape == (4, 3)
+    assert place(memory.buffer("a", (12,), LIKE)) == place(small)
+    for n in (2, 5):  # more than are kept
+        assert memory.buffer("a", (n,), LIKE).shape == (n,)
+    assert len(memory._kept.views) == 3
+    gone = weakref.ref(memory._kept.buffers["a", "f"])
+    del small
+    large = memory.buffer("a", (5, 4), LIKE)
+    assert gone() is None
+    assert place(memory.buffer("a", (3, 4), LIKE)) == place(large)
+    assert memory.buffer("a", (memory.KEPT,), LIKE).size == memory.KEPT  # too large to be kept
+    assert memory.buffer("a", (5, 4), LIKE) is large

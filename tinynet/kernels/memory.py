@@ -19,6 +19,7 @@ from ..backend import array_module
 LEAST = 2**16  # bytes: of smaller arrays the C library keeps the memory by itself
 MOST = 2**28  # bytes that a thread keeps of blocks; with more in use at a time, arrays are made as they always are
 KEPT = 2**23  # bytes of the largest buffer that is kept
+VIEWS = 256  # shapes of buffers that are kept: to make a view takes 0.5 us, to find it 0.15
 
 
 class _Kept(threading.local):
@@ -26,6 +27,7 @@ class _Kept(threading.local):
         self.blocks: dict[int, list[np.ndarray]] = {}
         self.total = 0
         self.buffers: dict[tuple[str, str], Any] = {}
+        self.views: dict[tuple[str, str, tuple[int, ...]], Any] = {}  # of these, in the shapes that were asked for
 
 
 _kept = _Kept()
@@ -77,10 +79,19 @@ def buffer(name: str, shape: tuple[int, ...], like: Any) -> Any:
     """An array without values, of this thread, good until the next one of that name."""
     if not isinstance(like, np.ndarray):
         return array_module(like).empty(shape, like.dtype)
+    kept, kind = _kept, like.dtype.char
+    view = kept.views.get((name, kind, shape))
+    if view is not None:
+        return view
     size = math.prod(shape)
-    flat = _kept.buffers.get((name, like.dtype.char))
+    flat = kept.buffers.get((name, kind))
     if flat is None or flat.size < size:
         flat = np.empty(size, like.dtype)
-        if flat.nbytes <= KEPT:
-            _kept.buffers[name, like.dtype.char] = flat
-    return flat[:size].reshape(shape)
+        if flat.nbytes > KEPT:
+            return flat.reshape(shape)
+        kept.buffers[name, kind] = flat
+        kept.views.clear()  # those of the one before hold its memory
+    view = flat[:size].reshape(shape)
+    if len(kept.views) < VIEWS:
+        kept.views[name, kind, shape] = view
+    return view
