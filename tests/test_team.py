@@ -68,8 +68,24 @@ def test_products_are_numpys(crew, left, right, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(("n", "inside", "out"), [(32, 32, 10), (3, 300, 17), (1, 784, 11), (8192, 1, 1), (16, 16, 40)])
+def test_affine_of_few_columns_or_few_rows(crew, n, inside, out, positive, dtype):
+    rng, close = np.random.default_rng(0), {"rtol": 0, "atol": 1e-3 if dtype == "float32" else 1e-11}
+    x, weight, bias = (rng.standard_normal(shape).astype(dtype) for shape in ((n, inside), (out, inside), out))
+    for added in (None, bias):
+        right = x.astype("float64") @ weight.T + (0 if added is None else added)
+        y = products.affine(x, weight, added, positive)
+        assert (y.dtype, y.flags.c_contiguous) == (dtype, True)
+        np.testing.assert_allclose(y, np.maximum(right, 0) if positive else right, **close)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("n", "inside", "out"), [(64, 100, 70), (65, 70, 129), (300, 33, 40), (7, 300, 400), (40, 784, 10)])
+@pytest.mark.parametrize(
+    ("n", "inside", "out"),
+    [(64, 100, 70), (65, 70, 129), (300, 33, 40), (7, 300, 400), (40, 784, 10), (32, 32, 10), (1, 257, 129)],
+)
 def test_the_gradients_of_affine_are_numpys(crew, n, inside, out, layout, positive, dtype):
     rng, close = np.random.default_rng(0), {"rtol": 0, "atol": 1e-3 if dtype == "float32" else 1e-11}
     x, weight = stored(rng, (n, inside), layout, dtype), rng.standard_normal((out, inside)).astype(dtype)

@@ -20,8 +20,10 @@ from .memory import buffer, empty
 from .team import Shared, shared
 
 LEAST = 1 << 18  # multiplications: for fewer OpenBLAS too takes but one thread
+LEAST_AFFINE = 1 << 13  # with a bias, where NumPy takes several calls: a step with a layer of (32, 32, 10) 98 us, not 105
 WORTH_SHARING = 1 << 20  # 32 rows, 784, 32 columns take 12 us on one thread and on two
-NARROW = 32  # columns: for fewer, turning a product round costs what it saves
+NARROW = 32  # columns: for fewer, turning a product round costs what it saves,
+LITTLE = 1024  # but where there are no more elements than these
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -29,7 +31,7 @@ def matmul(a: Any, b: Any) -> Any:
     if not isinstance(a, np.ndarray) and recorded.now is not None and is_array(a):
         return recorded.now.products(a, b, None)  # CuPy (14.2 still) refuses to call cuBLAS while a stream is captured
     work = a.size * b.shape[-1]
-    us = _shared(a, b, work) if a.shape[-1] == b.shape[-2] else None  # what does not fit is NumPy's to refuse
+    us = _shared(a, b, work, LEAST) if a.shape[-1] == b.shape[-2] else None  # what does not fit is NumPy's to refuse
     if us is not None:
         c = np.empty((a.shape[0], b.shape[1]), a.dtype)  # may become a leaf's gradient, which the walk wants whole
         us.loops.product(us.team, _parts(us, work), us.gemm, us.loops.product_part, a, b, c, _room(us, a))
@@ -41,7 +43,8 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
     """x @ weight.T + bias for matrices x and weight ``(out, in)``, bias ``(out,)`` or None; ``positive``: ReLU of that."""
     rows, columns = len(x), len(weight)
     work = weight.size * rows
-    us = _shared(x, weight, work) if columns >= NARROW and x.shape[1:] == weight.shape[1:] else None
+    wide = columns >= NARROW or rows * columns <= LITTLE
+    us = _shared(x, weight, work, LEAST_AFFINE) if wide and x.shape[1:] == weight.shape[1:] else None
     if us is not None and (bias is None or (bias.dtype is x.dtype and bias.shape == (columns,) and bias.flags.carray)):
         y, turned = empty((rows, columns), x), buffer("turned", (columns, rows), x)
         added = np.zeros(columns, x.dtype) if bias is None else bias
@@ -62,7 +65,7 @@ def affine_back(g: Any, y: Any, x: Any, weight: Any, wanted: tuple, positive: bo
 
     All are matrices, the bias's gradient of shape ``(out,)``.
     """
-    us = _shared(g, x, x.size * weight.shape[0]) if g.dtype is weight.dtype else None
+    us = _shared(g, x, x.size * weight.shape[0], LEAST_AFFINE) if g.dtype is weight.dtype else None
     if us is None or not (g.flags.c_contiguous and weight.flags.carray and (y.flags.c_contiguous or not positive)):
         g = relu_grad(g, y) if positive else g
         gx, gw = matmul(g, weight) if wanted[0] else None, matmul(g.T, x) if wanted[1] else None
@@ -75,8 +78,8 @@ def affine_back(g: Any, y: Any, x: Any, weight: Any, wanted: tuple, positive: bo
     return gx if wanted[0] else None, gw if wanted[1] else None, gb if wanted[2] else None
 
 
-def _shared(a: Any, b: Any, work: int) -> Shared | None:
-    us = shared(a, b) if work >= LEAST and a.ndim == 2 == b.ndim else None
+def _shared(a: Any, b: Any, work: int, least: int) -> Shared | None:
+    us = shared(a, b) if work >= least and a.ndim == 2 == b.ndim else None
     return us if us is not None and us.gemm else None  # Accelerate and MKL are faster than what is written here
 
 
