@@ -51,7 +51,8 @@ CONTENDERS = {
     "array code": turns.ARRAY_CODE,
     "torch default": turns.TORCH,
 }
-WARM_UP, STEPS = 20, 60  # the first fourteen are a trial whether threads pay
+WARM_UP, STEPS = 20, 60
+REST = 0.1  # seconds: threads that still wait for work from the case before (OpenBLAS's for 25 ms) slow down this one
 
 
 def shapes(network: str) -> list[tuple[int, ...]]:
@@ -120,6 +121,7 @@ def measure(contender: str, case: str) -> dict[str, list[float]]:
         step = torchs(network, rule, "fused" in contender)
     else:
         step = a_pass(network, rule) if contender == "one pass" else tinynets(network, rule)
+    time.sleep(REST)
     for _ in range(WARM_UP):
         step()
     times = [time.perf_counter()]

@@ -22,7 +22,7 @@ from . import axpy, source
 from .threads import parallel
 from .trace import Trace
 
-PIECE = 98304  # elements: 384 KiB of float32, of as many arrays as Adam has; more where a rule has fewer
+PIECE = 262144  # elements of as many arrays as Adam has; more where a rule has fewer
 SHARED_FROM = 4_000_000  # elements that all calls together go through, from which threads share a step
 
 
