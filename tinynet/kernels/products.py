@@ -31,7 +31,8 @@ def matmul(a: Any, b: Any) -> Any:
     if not isinstance(a, np.ndarray) and recorded.now is not None and is_array(a):
         return recorded.now.products(a, b, None)  # CuPy (14.2 still) refuses to call cuBLAS while a stream is captured
     work = a.size * b.shape[-1]
-    us = _shared(a, b, work, LEAST) if a.shape[-1] == b.shape[-2] else None  # what does not fit is NumPy's to refuse
+    fits = work >= LEAST and a.shape[-1] == b.shape[-2]  # what does not fit is NumPy's to refuse
+    us = _shared(a, b, work, LEAST) if fits else None
     if us is not None:
         c = np.empty((a.shape[0], b.shape[1]), a.dtype)  # may become a leaf's gradient, which the walk wants whole
         us.loops.product(us.team, _parts(us, work), us.gemm, us.loops.product_part, a, b, c, _room(us, a))
