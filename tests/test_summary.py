@@ -14,7 +14,7 @@ from tinynet.op import OPS
 from tinynet.summary import MULTIPLY_ADDS, summarize
 
 # Ops that multiply matrices and that no summary sees: on the way back alone, or in place of several that it shows.
-UNSEEN = ("conv_weight", "conv_relu")
+UNSEEN = ("conv_weight", "conv_relu", "linear_relu")
 OURS = [op for key, op in OPS.items() if key.startswith("tinynet.")]  # before an example in a docstring declares its own
 
 LAYERS = [  # (layer, shape of a sample, multiply-adds)
@@ -103,7 +103,7 @@ def multiplies_matrices(op):
     forward = next(node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)))
     return any(
         isinstance(getattr(node, "op", None), ast.MatMult)
-        or (isinstance(node, ast.Name) and "product" in node.id)
+        or (isinstance(node, ast.Name) and ("product" in node.id or "affine" in node.id))
         or (isinstance(node, ast.Attribute) and node.attr in ("matmul", "einsum", "dot", "tensordot"))
         for node in ast.walk(forward)
     )
