@@ -104,7 +104,9 @@ def test_the_gradients_of_affine_are_numpys(crew, n, inside, out, layout, positi
     np.testing.assert_array_equal(g, kept)
 
 
-@pytest.mark.parametrize(("n", "inside", "out"), [(100, 700, 300), (64, 256, 128), (100, 100, 120), (33, 1000, 40)])
+@pytest.mark.parametrize(
+    ("n", "inside", "out"), [(100, 700, 300), (64, 256, 128), (33, 1000, 40), (128, 1000, 10), (9, 900, 900)]
+)
 def test_the_number_of_threads_changes_no_bit_of_a_product(n, inside, out, monkeypatch):
     rng = np.random.default_rng(0)
     x, weight, g = (rng.standard_normal(shape).astype("float32") for shape in ((n, inside), (out, inside), (n, out)))

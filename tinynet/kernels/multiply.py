@@ -24,6 +24,7 @@ from .tile import BYTES, ROWS, narrow_tile, size_of, tile, turn
 # Multiplications up to which a BLAS library does the product where there is one. OpenBLAS has tiles for any rows and columns
 # then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast in large ones, too.
 LEFT_TO_BLAS = 1_000_000 if BYTES == 64 else 1 << 62
+NARROW = 32  # rows or columns, of which tiles waste a part: (128, 1000) by (1000, 10) 50 us, in pieces by BLAS 24
 DEPTH = 512  # rows of b at a time: a tile's columns of them, 64 KiB, stay in a second-level cache, and the sums stay short
 
 
@@ -102,8 +103,19 @@ def order(size, steps, rows, columns):
 
 @register_jitable
 def if_small(blas, m, n, k):
-    """The address of a ``cblas_?gemm`` on one thread where it is to do a product of such sizes, else 0."""
-    return blas if m * n * k <= LEFT_TO_BLAS else 0
+    """The address of a ``cblas_?gemm`` on one thread where it is to do a product of such sizes, in pieces, else 0."""
+    return blas if m * n * k <= LEFT_TO_BLAS or min(m, n, k) < NARROW else 0
+
+
+@register_jitable
+def piece(blas, m, n, k, length, parts, unit):
+    """How long the pieces are, in units, in which a product is done, whose m or n this length is.
+
+    One for each of so many parts; for BLAS, whose bits may depend on it, whatever the number of parts.
+    """
+    if blas != 0:
+        return max(LEFT_TO_BLAS // max(m * n * k // max(length, 1), 1) // unit, 1) * unit
+    return ((length + parts - 1) // parts + unit - 1) // unit * unit
 
 
 @register_jitable

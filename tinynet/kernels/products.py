@@ -44,13 +44,12 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
     """x @ weight.T + bias for matrices x and weight ``(out, in)``, bias ``(out,)`` or None; ``positive``: ReLU of that."""
     rows, columns = len(x), len(weight)
     work = weight.size * rows
-    wide = columns >= NARROW or rows * columns <= LITTLE
-    us = _shared(x, weight, work, LEAST_AFFINE) if wide and x.shape[1:] == weight.shape[1:] else None
+    us = _shared(x, weight, work, LEAST_AFFINE) if x.shape[1:] == weight.shape[1:] else None
     if us is not None and (bias is None or (bias.dtype is x.dtype and bias.shape == (columns,) and bias.flags.carray)):
-        y, turned = empty((rows, columns), x), buffer("turned", (columns, rows), x)
-        added = np.zeros(columns, x.dtype) if bias is None else bias
-        loop, part = us.loops.affine, us.loops.affine_part
-        loop(us.team, _parts(us, work), us.gemm, part, x, weight, added, y, turned, _room(us, x), positive)
+        turns = columns >= NARROW or rows * columns <= LITTLE
+        y, turned = empty((rows, columns), x), buffer("turned", (columns, rows) if turns else (0, 1), x)
+        added, jobs = np.zeros(columns, x.dtype) if bias is None else bias, (us.loops.affine_part, us.loops.narrow_part)
+        us.loops.affine(us.team, _parts(us, work), us.gemm, jobs, x, weight, added, y, turned, _room(us, x), positive)
         return y
     y = matmul(x, weight.T)
     if bias is not None:

@@ -8,7 +8,7 @@ Never imported: ``compiled.compile_file`` compiles its text, for arrays of ``REA
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.multiply import ROWS, if_small, multiply, room_of, tile_columns
+from tinynet.kernels.multiply import ROWS, if_small, multiply, piece, room_of, tile_columns
 from tinynet.kernels.pointers import add, ask, call, load, pause, pointer, store, swap, tell
 
 REAL = np.float32
@@ -25,10 +25,9 @@ SIGNATURES = {
     "assist": "boolean(int64, int64)",
     "share": "void(int64, int64, int64, int64, int64)",
     "wait": "void(int64, int64, int64, int64)",
-    "grain_of": "int64(int64, int64, int64)",
-    "described": "int64[::1](int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1], boolean)",
+    "described": "int64[::1](int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1], boolean, int64)",
     "product": "void(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1])",
-    "affine": f"void({', '.join(['int64'] * 4)}, real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
+    "affine": f"void({'int64, ' * 3}UniTuple(int64, 2), real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
     "affine_back": (
         f"void({'int64, ' * 3}UniTuple(int64, 3), {'real[:, ::1], ' * 2}real[:, :], {'real[:, ::1], ' * 3}"
         "real[::1], real[:, ::1], real[:, ::1], boolean)"
@@ -36,7 +35,7 @@ SIGNATURES = {
     "positive": "void(int64, int64, int64, real[::1], real[::1])",
     "masked": "void(int64, int64, int64, real[::1], real[::1], real[::1])",
 }
-JOBS = ("product_part", "affine_part", "bias_part", "gradients_part", "positive_part", "masked_part")
+JOBS = ("product_part", "affine_part", "narrow_part", "bias_part", "gradients_part", "positive_part", "masked_part")
 
 
 # -------------------------------------------------------------------------------------------------------- the team
@@ -119,32 +118,31 @@ def wait(team, thread, looks, naps):
 # -------------------------------------------------------------------------------------------------- matrix products
 
 
-def grain_of(length, parts, unit):
-    """The length of so many parts, in units."""
-    return ((length + parts - 1) // parts + unit - 1) // unit * unit
+def described(blas, a, b, c, room, by_rows, parts):
+    """The table of ``product_part`` for c = a b, of which the rows or the columns are done in parts.
 
-
-def described(blas, a, b, c, room, by_rows):
-    """The table of ``product_part`` for c = a b; ``room``: a row of memory for each member of the team."""
-    table = np.empty(14, np.int64)
+    ``room``: a row of memory for each member of the team. The last two words: how many rows or columns, and in a part.
+    """
+    table = np.empty(16, np.int64)
+    m, n, k = c.shape[0], c.shape[1], a.shape[1]
+    table[0] = if_small(blas, m, n, k)
     table[1], table[2], table[3] = a.ctypes.data, b.ctypes.data, c.ctypes.data
-    table[4], table[5], table[6] = c.shape[0], c.shape[1], a.shape[1]
-    table[0] = if_small(blas, table[4], table[5], table[6])
+    table[4], table[5], table[6] = m, n, k
     table[7], table[8], table[9], table[10] = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
     table[11], table[12], table[13] = by_rows, room.ctypes.data, room.strides[0]
+    table[14] = m if by_rows or m == 0 else n
+    table[15] = piece(table[0], m, n, k, table[14], parts, ROWS if by_rows else UNIT)
     return table
 
 
 def product(team, parts, blas, job, a, b, c, room):
     """c = a b, the rows of c in parts, or its columns where these are more or b has to be copied."""
-    by_rows = c.shape[0] >= c.shape[1] and b.strides[1] == SIZE
-    table = described(blas, a, b, c, room, by_rows)
-    length, unit = (c.shape[0], ROWS) if by_rows else (c.shape[1], UNIT)
-    share(team, job, table.ctypes.data, length, grain_of(length, parts, unit))
+    table = described(blas, a, b, c, room, c.shape[0] >= c.shape[1] and b.strides[1] == SIZE, parts)
+    share(team, job, table.ctypes.data, table[14], table[15])
 
 
 def product_part(start, stop, thread, table):
-    t = carray(pointer(table), 14, np.int64)
+    t = carray(pointer(table), 16, np.int64)
     m, n, a, b, c = t[4], t[5], t[1], t[2], t[3]
     a_steps, b_steps, c_step = (t[7], t[8]), (t[9], t[10]), n * SIZE
     if t[11]:
@@ -154,8 +152,8 @@ def product_part(start, stop, thread, table):
     multiply(REAL, t[0], (m, n, t[6]), a, a_steps, b, b_steps, c, c_step, False, t[12] + thread * t[13])
 
 
-def affine(team, parts, blas, job, x, weight, bias, y, turned, room, positive):
-    """y = x weight^T + bias, or ReLU of that, the columns of y in parts; ``turned`` is as large as y."""
+def affine(team, parts, blas, jobs, x, weight, bias, y, turned, room, positive):
+    """y = x weight^T + bias, or ReLU of that, the columns of y in parts; its rows where ``turned`` is not as large as y."""
     table = np.empty(16, np.int64)
     table[0] = if_small(blas, x.shape[0], weight.shape[1], weight.shape[0])
     table[1], table[2], table[3] = weight.ctypes.data, x.ctypes.data, y.ctypes.data
@@ -163,7 +161,24 @@ def affine(team, parts, blas, job, x, weight, bias, y, turned, room, positive):
     table[7], table[8], table[9] = x.shape[0], weight.shape[1], weight.shape[0]
     table[10], table[11], table[12], table[13] = weight.strides[0], weight.strides[1], x.strides[0], x.strides[1]
     table[14], table[15] = room.ctypes.data, room.strides[0]
-    share(team, job, table.ctypes.data, y.shape[1], grain_of(y.shape[1], parts, ROWS))
+    job, length = (jobs[0], y.shape[1]) if turned.size == y.size else (jobs[1], y.shape[0])
+    share(team, job, table.ctypes.data, length, piece(table[0], table[7], table[8], table[9], length, parts, ROWS))
+
+
+def narrow_part(start, stop, thread, table):
+    """Rows of x by weight^T, which is copied: few columns."""
+    t = carray(pointer(table), 16, np.int64)
+    n, k, columns, place = stop - start, t[8], t[9], t[3] + start * t[9] * SIZE
+    sizes, x = (n, columns, k), t[2] + start * t[12]
+    multiply(
+        REAL, t[0], sizes, x, (t[12], t[13]), t[1], (t[11], t[10]), place, columns * SIZE, False, t[14] + thread * t[15]
+    )
+    y, bias = carray(pointer(place), (n, columns), REAL), carray(pointer(t[4]), columns, REAL)
+    least = REAL(0) if t[6] else REAL(-np.inf)
+    for i in range(n):
+        for j in range(columns):
+            z = y[i, j] + bias[j]
+            y[i, j] = least if z < least else z
 
 
 def affine_part(start, stop, thread, table):
@@ -194,24 +209,23 @@ def affine_back(team, parts, blas, jobs, g, y, x, weight, z, gw, gb, gx, room, m
 
     z is g, where not ``masked`` the same array, else g where y is not 0. An array of no row: that gradient is not wanted.
     """
-    table = np.empty(9, np.int64)
+    table = np.empty(7, np.int64)
     table[0], table[1], table[2], table[3] = g.ctypes.data, y.ctypes.data, z.ctypes.data, gb.ctypes.data
     table[4], table[5], table[6] = g.shape[0], g.shape[1], masked
     bias_job, product_job, job = jobs
-    share(team, bias_job, table.ctypes.data, g.shape[1], g.shape[1] if g.size < APART else grain_of(g.shape[1], parts, LINE))
-    by_rows = len(gw) >= gw.shape[1] and x.strides[1] == SIZE
-    for_w, for_x = described(blas, z.T, x, gw, room, by_rows), described(blas, z, weight, gx, room, False)
-    count = parts if parts == 1 else PIECES * parts
-    length = len(gw) if by_rows or len(gw) == 0 else gw.shape[1]
-    table[0], table[1], table[2] = product_job, for_w.ctypes.data, length
-    table[3] = grain_of(length, parts, ROWS) if by_rows else grain_of(length, count, UNIT)
-    length = gx.shape[1] if len(gx) else 0
-    table[4], table[5], table[6] = for_x.ctypes.data, length, grain_of(length, count, UNIT)
+    columns = g.shape[1]
+    grain = columns if g.size < APART else ((columns + parts - 1) // parts + LINE - 1) // LINE * LINE
+    share(team, bias_job, table.ctypes.data, columns, grain)
+    by_rows, pieces = len(gw) >= gw.shape[1] and x.strides[1] == SIZE, parts if parts == 1 else PIECES * parts
+    for_w = described(blas, z.T, x, gw, room, by_rows, parts if by_rows else pieces)
+    for_x = described(blas, z, weight, gx, room, False, pieces)
+    table[0], table[1], table[2] = product_job, for_w.ctypes.data, for_x.ctypes.data
+    count = max((for_w[14] + for_w[15] - 1) // for_w[15], (for_x[14] + for_x[15] - 1) // for_x[15])
     share(team, job, table.ctypes.data, count, 1)
 
 
 def bias_part(start, stop, thread, table):
-    t = carray(pointer(table), 9, np.int64)
+    t = carray(pointer(table), 7, np.int64)
     n, columns, masked = t[4], t[5], t[6]
     total = carray(pointer(t[3] + start * SIZE), stop - start, REAL)
     total[:] = 0
@@ -231,11 +245,12 @@ def bias_part(start, stop, thread, table):
 
 def gradients_part(start, stop, thread, table):
     """Part number ``start`` of both products."""
-    t = carray(pointer(table), 9, np.int64)
-    for at in (1, 4):
-        length, grain = t[at + 1], t[at + 2]
+    t = carray(pointer(table), 3, np.int64)
+    for k in range(1, 3):
+        words = carray(pointer(t[k]), 16, np.int64)
+        length, grain = words[14], words[15]
         if start * grain < length:
-            call(t[0], start * grain, min((start + 1) * grain, length), thread, t[at])
+            call(t[0], start * grain, min((start + 1) * grain, length), thread, t[k])
 
 
 # ------------------------------------------------------------------------------------------------ element by element
