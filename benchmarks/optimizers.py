@@ -6,21 +6,32 @@
 Two networks of six arrays: 235 thousand and 1.8 million float32 weights. Shown is the median of steps that follow one
 another and have the processor's cache to themselves, in microseconds. ``one pass`` is a compiled loop that reads every array
 of the step and writes those that a step writes, and computes next to nothing, on one thread: no step on one thread can be
-faster. PyTorch runs fused where it has that, else (RMSprop) foreach.
+faster. PyTorch runs fused where it has that, else (RMSprop) foreach. ``array code`` is tinynet without Numba.
 
-Measured on 25 November 2026, Intel Xeon (Sapphire or Emerald Rapids), two cores, NumPy 2.4.6, Numba 0.68.1, PyTorch 2.13:
+Measured on 30 November 2026, AMD EPYC (Zen 4), two cores, NumPy 2.4.6, Numba 0.68.1, PyTorch 2.13:
 tinynet / PyTorch fused, µs, and in brackets one pass.
 
-              235k, one thread   two threads    1.8M, one thread          two threads
-    SGD          58 /  73 ( 34)     29 /  48      587 /   601 (  521)    296 /   332
-    Momentum    124 / 151 ( 90)     48 /  69      873 /   867 (  786)    434 /   477
-    RMSprop     134 / 427 ( 87)     70 / 269      873 / 2,604 (  782)    427 / 1,456
-    Adam        166 / 258 (138)     80 / 166    1,132 / 1,304 (1,082)    552 /   718
-    AdamW       166 / 257 (139)     78 / 162    1,101 / 1,287 (1,090)    547 /   712
+              235k, one thread   two threads   1.8M, one thread          two threads
+    SGD          35 /  53 ( 25)    24 /  43      225 /   257 ( 221)    121 /   119
+    Momentum     55 /  77 ( 43)    32 /  54      459 /   593 ( 453)    217 /   259
+    RMSprop      82 / 288 ( 43)    47 / 217      553 / 2,590 ( 444)    277 / 1,439
+    Adam         83 / 160 ( 72)    61 / 110      886 / 1,185 ( 702)    364 /   510
+    AdamW        81 / 151 ( 65)    63 / 109      719 /   975 ( 662)    345 /   552
 
-About 20 of these are Python's. Array code runs on one thread whatever is asked for. Beside PyTorch's default on one it takes
-for SGD 1.39 and 1.16 of the time (it makes two passes, PyTorch one), for Momentum 0.99 and 1.01, RMSprop 0.95 and 1.06,
-Adam and AdamW less; beside the default on two threads 1.3 to 2.4 (235k), 0.9 to 2.1 (1.8M).
+About 10 of these are Python's (six arrays). Only RMSprop on 235 thousand takes more than 1.5 passes: square roots and
+divisions alone, which share one unit of the processor, take 65 of its 82.
+
+Array code / PyTorch's default:
+
+              235k, one thread   two threads   1.8M, one thread     two threads
+    SGD          50 /  55          37 /  44      257 /   234        122 /   128
+    Momentum     90 / 120          87 / 100      843 /   851        413 /   421
+    RMSprop     298 / 306         259 / 233    2,715 / 2,246      1,519 / 1,280
+    Adam        364 / 416         359 / 317    3,870 / 6,816      2,250 / 4,995
+    AdamW       404 / 443         410 / 347    4,312 / 7,015      2,752 / 5,460
+
+Where it is slower: NumPy's square root takes 0.35 ns a weight, a third of RMSprop, and waking a Python thread as long as it
+would save of a step of 235 thousand weights. Another run may differ by a tenth, those of 1.8 million by a fifth.
 """
 
 from __future__ import annotations
@@ -51,8 +62,8 @@ CONTENDERS = {
     "array code": turns.ARRAY_CODE,
     "torch default": turns.TORCH,
 }
-WARM_UP, STEPS = 20, 60
-REST = 0.1  # seconds: threads that still wait for work from the case before (OpenBLAS's for 25 ms) slow down this one
+STEPS = 60
+WARM_UP = 0.1  # seconds: threads that still wait for work from the case before (OpenBLAS's for 25 ms) slow down this one
 
 
 def shapes(network: str) -> list[tuple[int, ...]]:
@@ -121,8 +132,8 @@ def measure(contender: str, case: str) -> dict[str, list[float]]:
         step = torchs(network, rule, "fused" in contender)
     else:
         step = a_pass(network, rule) if contender == "one pass" else tinynets(network, rule)
-    time.sleep(REST)
-    for _ in range(WARM_UP):
+    end = time.perf_counter() + WARM_UP
+    while time.perf_counter() < end:
         step()
     times = [time.perf_counter()]
     for _ in range(STEPS):
