@@ -1,12 +1,13 @@
 """The least that a training step can take on this machine: its matrix products, and its bytes, at the rates measured here.
 
 The one idea: a step is matrix products with something elementwise between them. The products are measured in those very
-shapes, on operands that lie in the cache, in the fastest of a few ways: on one thread, with the BLAS library's threads, and
-shared out by rows or by columns among as many threads, each busy with its own part and waiting for nobody. (A convolution's
-are image by image or eight images at once, its columns laid out already.) Whatever stands between two products (bias,
-activation, pooling) could at best be one pass: forward it reads what the one product wrote and writes what the next
-reads; backward it reads the gradient of the latter, what it kept (as large), and writes that of the former. The
-optimizer reads and writes each of its arrays once. Passes go at the rate of a copy of as many bytes, alone or shared out.
+shapes, on operands that lie in the cache, in the fastest of a few ways: by tinynet's own kernel, on one thread of the BLAS
+library, with its threads, and shared out by rows or by columns among as many threads, each busy with its own part and
+waiting for nobody. (A convolution's are BLAS's, image by image or eight images at once, its columns laid out already.)
+Whatever stands between two products (bias, activation, pooling) could at best be one pass: forward it reads what the one
+product wrote and writes what the next reads; backward it reads the gradient of the latter, what it kept (as large), and
+writes that of the former. The optimizer reads and writes each of its arrays once. Passes go at the rate of a copy of as many
+bytes, alone or shared out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinynet import kernels
 from tinynet.kernels.threads import one_blas_thread, threads
 
 from .networks import Network
@@ -65,7 +67,7 @@ def at_once(make: Callable[[], Callable[[], object]], budget: float) -> float:
     return max(times)
 
 
-def multiplication(m: int, k: int, n: int, transposed: str) -> Callable[[], object]:
+def multiplication(m: int, k: int, n: int, transposed: str) -> functools.partial:
     """(m, k) @ (k, n); ``transposed`` names which of the operands lies in memory the other way round."""
     rng = np.random.default_rng(0)
     a = rng.random((k, m), "float32").T if "a" in transposed else rng.random((m, k), "float32")
@@ -77,8 +79,9 @@ def multiplication(m: int, k: int, n: int, transposed: str) -> Callable[[], obje
 def product(m: int, k: int, n: int, transposed: str, budget: float) -> float:
     """Seconds of one product."""
     whole = multiplication(m, k, n, transposed)
+    found = [seconds(functools.partial(kernels.matmul, *whole.args), budget)]
     with one_blas_thread():
-        found = [seconds(whole, budget)]
+        found.append(seconds(whole, budget))
     if threads() > 1:
         found.append(seconds(whole, budget))
         parts = (-(-m // threads()), k, n), (m, k, -(-n // threads()))
