@@ -143,11 +143,11 @@ def multiply(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more, room):
         return
     columns = 2 * BYTES // size
     spare = room + DEPTH * columns * size
-    for j in range(0, n, columns):
-        count = min(columns, n - j)
-        width = columns_of(REAL, count)
-        for p in range(0, k, DEPTH):
-            depth, panel, step = min(DEPTH, k - p), b + p * b_steps[0] + j * b_steps[1], b_steps[0]
+    for p in range(0, k, DEPTH):
+        depth = min(DEPTH, k - p)
+        for j in range(0, n, columns):
+            count = min(columns, n - j)
+            width, panel, step = columns_of(REAL, count), b + p * b_steps[0] + j * b_steps[1], b_steps[0]
             if count < width or b_steps[1] != size:
                 gather(REAL, panel, b_steps, depth, count, width, room)
                 panel, step = room, width * size

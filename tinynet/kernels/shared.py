@@ -18,6 +18,7 @@ LINE = 64  # bytes: each word that a team shares stands in a cache line of its o
 JOB, TABLE, LENGTH, GRAIN, MEMBERS, LEFT, BUSY, BLAS_THREADS, BLAS_SET, YIELD, NAP, ASLEEP = range(0, 12 * LINE, LINE)
 TICKETS = 12 * LINE  # from here on one for each member: the number of the job, and in the last 24 bits its next part
 APART = 16384  # elements of a gradient from which it is masked and summed up in parts, about 5 us each
+TURNED = 128  # rows of a layer's output at a time: with 128 columns 64 KiB, which stay in a second-level cache
 PIECES = 4  # of columns for each member of the team, so that 784 are shared evenly: (256, 64) by (64, 784) 151 us, in 1 158
 CLOSED = 0xFFFFFF  # the part of a job that nobody may take
 
@@ -27,6 +28,7 @@ SIGNATURES = {
     "wait": "void(int64, int64, int64, int64)",
     "described": "int64[::1](int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1], boolean, int64)",
     "product": "void(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1])",
+    "turn_round": "void(int64, int64, int64, int64, real[::1], real)",
     "affine": f"void({'int64, ' * 3}UniTuple(int64, 2), real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
     "affine_back": (
         f"void({'int64, ' * 3}UniTuple(int64, 3), {'real[:, ::1], ' * 2}real[:, :], {'real[:, ::1], ' * 3}"
@@ -182,25 +184,29 @@ def narrow_part(start, stop, thread, table):
 
 
 def affine_part(start, stop, thread, table):
-    """weight x^T, for which the smaller of the two is copied; turned round while it is in the cache."""
+    """weight x^T, for which x is copied, some rows of it after the other; turned round while it is in the cache."""
     t = carray(pointer(table), 16, np.int64)
-    n, k, columns, count = t[7], t[8], t[9], stop - start
-    first, room = t[5] + start * n * SIZE, t[14] + thread * t[15]
-    weight = t[1] + start * t[10]
-    multiply(REAL, t[0], (count, n, k), weight, (t[10], t[11]), t[2], (t[13], t[12]), first, n * SIZE, False, room)
-    turned = carray(pointer(first), (count, n), REAL)
-    y = carray(pointer(t[3] + start * SIZE), (n, columns), REAL)
+    k, columns, count, room = t[8], t[9], stop - start, t[14] + thread * t[15]
+    first, weight, least = t[5] + start * t[7] * SIZE, t[1] + start * t[10], REAL(0) if t[6] else REAL(-np.inf)
     bias = carray(pointer(t[4] + start * SIZE), count, REAL)
-    least = REAL(0) if t[6] else REAL(-np.inf)
-    whole = count // 16 * 16
+    for row in range(0, t[7], TURNED):
+        n, x = min(TURNED, t[7] - row), t[2] + row * t[12]
+        multiply(REAL, t[0], (count, n, k), weight, (t[10], t[11]), x, (t[13], t[12]), first, n * SIZE, False, room)
+        turn_round(first, t[3] + (row * columns + start) * SIZE, n, columns, bias, least)
+
+
+def turn_round(turned, place, n, columns, bias, least):
+    """n rows of y from as many columns, with the bias added and nothing below ``least``."""
+    source, y = carray(pointer(turned), (bias.size, n), REAL), carray(pointer(place), (n, columns), REAL)
+    whole = bias.size // 16 * 16
     for j in range(0, whole, 16):  # a cache line of y at a time
         for i in range(n):
             for k in range(16):
-                z = turned[j + k, i] + bias[j + k]
+                z = source[j + k, i] + bias[j + k]
                 y[i, j + k] = least if z < least else z
     for i in range(n):
-        for j in range(whole, count):
-            z = turned[j, i] + bias[j]
+        for j in range(whole, bias.size):
+            z = source[j, i] + bias[j]
             y[i, j] = least if z < least else z
 
 
