@@ -94,7 +94,7 @@ def _run(job: str, us: Shared, at: Geometry, kind: int, channels: int, outputs: 
     memory, numbers = _numbers(at, kind, channels, outputs, dtype.itemsize, PIECE, us.loops.ROOM)
     scratch, grain = empty((us.size, memory // dtype.itemsize), given), _grain(at, len(given), column, outputs)
     addresses = [0 if a is None else a.ctypes.data for a in arrays]
-    table = np.array([us.gemm, *addresses, scratch.ctypes.data, grain, *numbers], np.int64)
+    table = np.array([us.loops.product_part, us.gemm, *addresses, scratch.ctypes.data, grain, *numbers], np.int64)
     shared(given)  # wakes those of the team who have gone to sleep
     us.loops.share(us.team, getattr(loops, job), table.ctypes.data, len(given), grain)
 

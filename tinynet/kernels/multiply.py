@@ -18,19 +18,20 @@ import numpy as np
 from numba import carray
 from numba.extending import register_jitable
 
-from .pointers import gemm, pointer
+from .pointers import call, gemm, pointer
 from .tile import BYTES, ROWS, narrow_tile, size_of, tile, turn
 
 # Multiplications up to which a BLAS library does the product where there is one. OpenBLAS has tiles for any rows and columns
 # then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast in large ones, too.
 LEFT_TO_BLAS = 1_000_000 if BYTES == 64 else 1 << 62
 NARROW = 32  # rows or columns, of which tiles waste a part: (128, 1000) by (1000, 10) 50 us, in pieces by BLAS 24
+WORDS = 18  # of the table of a product, see ``described`` in shared.py
 DEPTH = 512  # rows of b at a time: a tile's columns of them, 64 KiB, stay in a second-level cache, and the sums stay short
 
 
 def room_of(REAL):
-    """How many numbers ``multiply`` needs as memory of a thread's own: a block of b's columns, and a tile."""
-    return (DEPTH + ROWS) * tile_columns(REAL)
+    """How many numbers ``multiply`` needs as memory of a thread's own: a block of b's columns, a tile, and a table."""
+    return (DEPTH + ROWS) * tile_columns(REAL) + WORDS * 8 // np.dtype(REAL).itemsize
 
 
 def tile_columns(REAL):
@@ -155,3 +156,16 @@ def multiply(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more, room):
                 from_a, to = a + i * a_steps[0] + p * a_steps[1], c + i * c_step + j * size
                 rows = a_steps[0], a_steps[1], m - i
                 fill(REAL, depth, from_a, rows, panel, step, count, to, c_step, more or p > 0, spare)
+
+
+@register_jitable
+def multiply_by(REAL, job, blas, sizes, a, a_steps, b, b_steps, c, c_step, more, room):
+    """``multiply`` by ``product_part`` of shared.py, at this address: compiled once, and not into each of its users."""
+    place = room + (DEPTH + ROWS) * 2 * BYTES
+    t = carray(pointer(place), WORDS, np.int64)
+    t[0], t[1], t[2], t[3] = blas, a, b, c
+    t[4], t[5], t[6] = sizes
+    t[7], t[8] = a_steps
+    t[9], t[10] = b_steps
+    t[11], t[12], t[13], t[14], t[15] = c_step, more, True, room, 0
+    call(job, 0, sizes[0], 0, place)

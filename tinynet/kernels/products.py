@@ -48,8 +48,9 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
     if us is not None and (bias is None or (bias.dtype is x.dtype and bias.shape == (columns,) and bias.flags.carray)):
         turns = columns >= NARROW or rows * columns <= LITTLE
         y, turned = empty((rows, columns), x), buffer("turned", (columns, rows) if turns else (0, 1), x)
-        added, jobs = np.zeros(columns, x.dtype) if bias is None else bias, (us.loops.affine_part, us.loops.narrow_part)
-        us.loops.affine(us.team, _parts(us, work), us.gemm, jobs, x, weight, added, y, turned, _room(us, x), positive)
+        added, loops = np.zeros(columns, x.dtype) if bias is None else bias, us.loops
+        jobs = loops.affine_part, loops.narrow_part, loops.product_part
+        loops.affine(us.team, _parts(us, work), us.gemm, jobs, x, weight, added, y, turned, _room(us, x), positive)
         return y
     y = matmul(x, weight.T)
     if bias is not None:

@@ -8,7 +8,7 @@ Never imported: ``compiled.compile_file`` compiles its text, for arrays of ``REA
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.multiply import ROWS, if_small, multiply, piece, room_of, tile_columns
+from tinynet.kernels.multiply import ROWS, WORDS, if_small, multiply, multiply_by, piece, room_of, tile_columns
 from tinynet.kernels.pointers import add, ask, call, load, pause, pointer, store, swap, tell
 
 REAL = np.float32
@@ -29,7 +29,7 @@ SIGNATURES = {
     "described": "int64[::1](int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1], boolean, int64)",
     "product": "void(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1])",
     "turn_round": "void(int64, int64, int64, int64, real[::1], real)",
-    "affine": f"void({'int64, ' * 3}UniTuple(int64, 2), real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
+    "affine": f"void({'int64, ' * 3}UniTuple(int64, 3), real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
     "affine_back": (
         f"void({'int64, ' * 3}UniTuple(int64, 3), {'real[:, ::1], ' * 2}real[:, :], {'real[:, ::1], ' * 3}"
         "real[::1], real[:, ::1], real[:, ::1], boolean)"
@@ -125,55 +125,67 @@ def described(blas, a, b, c, room, by_rows, parts):
 
     ``room``: a row of memory for each member of the team. The last two words: how many rows or columns, and in a part.
     """
-    table = np.empty(16, np.int64)
+    table = np.empty(WORDS, np.int64)
     m, n, k = c.shape[0], c.shape[1], a.shape[1]
     table[0] = if_small(blas, m, n, k)
     table[1], table[2], table[3] = a.ctypes.data, b.ctypes.data, c.ctypes.data
     table[4], table[5], table[6] = m, n, k
     table[7], table[8], table[9], table[10] = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
-    table[11], table[12], table[13] = by_rows, room.ctypes.data, room.strides[0]
-    table[14] = m if by_rows or m == 0 else n
-    table[15] = piece(table[0], m, n, k, table[14], parts, ROWS if by_rows else UNIT)
+    table[11], table[12], table[13] = c.strides[0], False, by_rows
+    table[14], table[15] = room.ctypes.data, room.strides[0]
+    table[16] = m if by_rows or m == 0 else n
+    table[17] = piece(table[0], m, n, k, table[16], parts, ROWS if by_rows else UNIT)
     return table
 
 
 def product(team, parts, blas, job, a, b, c, room):
     """c = a b, the rows of c in parts, or its columns where these are more or b has to be copied."""
     table = described(blas, a, b, c, room, c.shape[0] >= c.shape[1] and b.strides[1] == SIZE, parts)
-    share(team, job, table.ctypes.data, table[14], table[15])
+    share(team, job, table.ctypes.data, table[16], table[17])
 
 
 def product_part(start, stop, thread, table):
-    t = carray(pointer(table), 16, np.int64)
-    m, n, a, b, c = t[4], t[5], t[1], t[2], t[3]
-    a_steps, b_steps, c_step = (t[7], t[8]), (t[9], t[10]), n * SIZE
-    if t[11]:
-        m, a, c = stop - start, a + start * t[7], c + start * c_step
+    t = carray(pointer(table), WORDS, np.int64)
+    m, n, a, b, c, by_rows = t[4], t[5], t[1], t[2], t[3], t[13]
+    if by_rows:
+        m, a, c = stop - start, a + start * t[7], c + start * t[11]
     else:
         n, b, c = stop - start, b + start * t[10], c + start * SIZE
-    multiply(REAL, t[0], (m, n, t[6]), a, a_steps, b, b_steps, c, c_step, False, t[12] + thread * t[13])
+    room = t[14] + thread * t[15]
+    multiply(REAL, t[0], (m, n, t[6]), a, (t[7], t[8]), b, (t[9], t[10]), c, t[11], t[12] != 0, room)
 
 
 def affine(team, parts, blas, jobs, x, weight, bias, y, turned, room, positive):
     """y = x weight^T + bias, or ReLU of that, the columns of y in parts; its rows where ``turned`` is not as large as y."""
-    table = np.empty(16, np.int64)
+    table = np.empty(17, np.int64)
     table[0] = if_small(blas, x.shape[0], weight.shape[1], weight.shape[0])
     table[1], table[2], table[3] = weight.ctypes.data, x.ctypes.data, y.ctypes.data
     table[4], table[5], table[6] = bias.ctypes.data, turned.ctypes.data, positive
     table[7], table[8], table[9] = x.shape[0], weight.shape[1], weight.shape[0]
     table[10], table[11], table[12], table[13] = weight.strides[0], weight.strides[1], x.strides[0], x.strides[1]
-    table[14], table[15] = room.ctypes.data, room.strides[0]
+    table[14], table[15], table[16] = room.ctypes.data, room.strides[0], jobs[2]
     job, length = (jobs[0], y.shape[1]) if turned.size == y.size else (jobs[1], y.shape[0])
     share(team, job, table.ctypes.data, length, piece(table[0], table[7], table[8], table[9], length, parts, ROWS))
 
 
 def narrow_part(start, stop, thread, table):
     """Rows of x by weight^T, which is copied: few columns."""
-    t = carray(pointer(table), 16, np.int64)
+    t = carray(pointer(table), 17, np.int64)
     n, k, columns, place = stop - start, t[8], t[9], t[3] + start * t[9] * SIZE
     sizes, x = (n, columns, k), t[2] + start * t[12]
-    multiply(
-        REAL, t[0], sizes, x, (t[12], t[13]), t[1], (t[11], t[10]), place, columns * SIZE, False, t[14] + thread * t[15]
+    multiply_by(
+        REAL,
+        t[16],
+        t[0],
+        sizes,
+        x,
+        (t[12], t[13]),
+        t[1],
+        (t[11], t[10]),
+        place,
+        columns * SIZE,
+        False,
+        t[14] + thread * t[15],
     )
     y, bias = carray(pointer(place), (n, columns), REAL), carray(pointer(t[4]), columns, REAL)
     least = REAL(0) if t[6] else REAL(-np.inf)
@@ -185,13 +197,15 @@ def narrow_part(start, stop, thread, table):
 
 def affine_part(start, stop, thread, table):
     """weight x^T, for which x is copied, some rows of it after the other; turned round while it is in the cache."""
-    t = carray(pointer(table), 16, np.int64)
+    t = carray(pointer(table), 17, np.int64)
     k, columns, count, room = t[8], t[9], stop - start, t[14] + thread * t[15]
     first, weight, least = t[5] + start * t[7] * SIZE, t[1] + start * t[10], REAL(0) if t[6] else REAL(-np.inf)
     bias = carray(pointer(t[4] + start * SIZE), count, REAL)
     for row in range(0, t[7], TURNED):
         n, x = min(TURNED, t[7] - row), t[2] + row * t[12]
-        multiply(REAL, t[0], (count, n, k), weight, (t[10], t[11]), x, (t[13], t[12]), first, n * SIZE, False, room)
+        multiply_by(
+            REAL, t[16], t[0], (count, n, k), weight, (t[10], t[11]), x, (t[13], t[12]), first, n * SIZE, False, room
+        )
         turn_round(first, t[3] + (row * columns + start) * SIZE, n, columns, bias, least)
 
 
@@ -226,7 +240,7 @@ def affine_back(team, parts, blas, jobs, g, y, x, weight, z, gw, gb, gx, room, m
     for_w = described(blas, z.T, x, gw, room, by_rows, parts if by_rows else pieces)
     for_x = described(blas, z, weight, gx, room, False, pieces)
     table[0], table[1], table[2] = product_job, for_w.ctypes.data, for_x.ctypes.data
-    count = max((for_w[14] + for_w[15] - 1) // for_w[15], (for_x[14] + for_x[15] - 1) // for_x[15])
+    count = max((for_w[16] + for_w[17] - 1) // for_w[17], (for_x[16] + for_x[17] - 1) // for_x[17])
     share(team, job, table.ctypes.data, count, 1)
 
 
@@ -253,8 +267,8 @@ def gradients_part(start, stop, thread, table):
     """Part number ``start`` of both products."""
     t = carray(pointer(table), 3, np.int64)
     for k in range(1, 3):
-        words = carray(pointer(t[k]), 16, np.int64)
-        length, grain = words[14], words[15]
+        words = carray(pointer(t[k]), WORDS, np.int64)
+        length, grain = words[16], words[17]
         if start * grain < length:
             call(t[0], start * grain, min((start + 1) * grain, length), thread, t[k])
 

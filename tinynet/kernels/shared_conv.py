@@ -12,17 +12,17 @@ channels, 14x14, and 5x5 kernels, all columns take 0.15 ms, in loops of one elem
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.multiply import if_small, multiply, room_of
+from tinynet.kernels.multiply import if_small, multiply_by, room_of
 from tinynet.kernels.pointers import pointer
 
 REAL = np.float32
 SIZE = np.dtype(REAL).itemsize
 ROOM = room_of(REAL)
-WORDS = 37
+WORDS = 38
 # What a table has: addresses; then where a thread's parts of the scratch memory are; then numbers.
-BLAS, X, W, BIAS, Y, WHERE, G, GX, SUMS, SCRATCH, GRAIN = range(11)
-THREADS, COLUMNS, OUTPUT, GRADIENT, LINES, SPARE, ROWS, SEEN, KIND, FRAMED = range(11, 21)
-CHANNELS, HEIGHT, WIDTH, TALL, WIDE, ABOVE, LEFT, OUTPUTS, KH, KW, OH, OW, STEP, STRIDE, DILATION, DILATED = range(21, 37)
+PRODUCT, BLAS, X, W, BIAS, Y, WHERE, G, GX, SUMS, SCRATCH, GRAIN = range(12)
+THREADS, COLUMNS, OUTPUT, GRADIENT, LINES, SPARE, ROWS, SEEN, KIND, FRAMED = range(12, 22)
+CHANNELS, HEIGHT, WIDTH, TALL, WIDE, ABOVE, LEFT, OUTPUTS, KH, KW, OH, OW, STEP, STRIDE, DILATION, DILATED = range(22, 38)
 PLAIN, RELU, POOL = range(3)
 
 SIGNATURES = {
@@ -217,7 +217,7 @@ def forward_part(start, stop, thread, table):
             z, step = (scratch + t[OUTPUT], count) if kind == POOL else (y_at + top * ow * SIZE, positions)
             sizes, w_steps, c_steps = (outputs, count, column), (column * SIZE, SIZE), (count * SIZE, SIZE)
             c, spare, blas = scratch + t[COLUMNS], scratch + t[SPARE], if_small(t[BLAS], outputs, count, column)
-            multiply(REAL, blas, sizes, t[W], w_steps, c, c_steps, z, step * SIZE, False, spare)
+            multiply_by(REAL, t[PRODUCT], blas, sizes, t[W], w_steps, c, c_steps, z, step * SIZE, False, spare)
             y = carray(pointer(y_at), (outputs, kept), REAL)
             if kind == POOL:
                 where = carray(pointer(t[WHERE] + n * outputs * kept), (outputs, kept), np.uint8)
@@ -262,10 +262,10 @@ def back_part(start, stop, thread, table):
             if t[SUMS] != 0:
                 columns(image_of(t, n, padded), patches, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], every)
                 sizes, c_steps, z_steps = (column, outputs, count), (count * SIZE, SIZE), (SIZE, z_step * SIZE)
-                multiply(REAL, blas, sizes, c, c_steps, z, z_steps, sums, outputs * SIZE, True, spare)
+                multiply_by(REAL, t[PRODUCT], blas, sizes, c, c_steps, z, z_steps, sums, outputs * SIZE, True, spare)
             if t[GX] != 0:
                 sizes, w_steps, z_steps = (column, count, outputs), (SIZE, column * SIZE), (z_step * SIZE, SIZE)
-                multiply(REAL, blas, sizes, t[W], w_steps, z, z_steps, c, count * SIZE, False, spare)
+                multiply_by(REAL, t[PRODUCT], blas, sizes, t[W], w_steps, z, z_steps, c, count * SIZE, False, spare)
                 seen = t[SEEN] - (t[ROWS] - rows) * t[STEP]
                 add_back(patches, gx, lines, top, t[STEP], t[STRIDE], t[DILATION], t[DILATED], seen)
         if t[GX] != 0 and t[FRAMED]:
