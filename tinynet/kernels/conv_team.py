@@ -40,7 +40,7 @@ BYTES = np.zeros(0, np.uint8)
 
 
 def team_for(at: Geometry, *arrays: Any) -> Shared | None:
-    """The team, where it can do it: x and others ``(N, C, H, W)`` of one float dtype on a CPU, with Numba and OpenBLAS."""
+    """The team, where it can do it: x and others ``(N, C, H, W)`` of one float dtype on a CPU, with Numba."""
     if len(at.out) != 2 or at.groups != 1:
         return None
     if len(arrays[0]) * math.prod(at.out) * math.prod(at.kernel) * arrays[0].shape[1] < LEAST:

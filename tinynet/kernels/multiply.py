@@ -25,8 +25,11 @@ from .tile import BYTES, ROWS, narrow_tile, size_of, tile, turn
 # then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast in large ones, too.
 LEFT_TO_BLAS = 1_000_000 if BYTES == 64 else 1 << 62
 NARROW = 32  # rows or columns, of which tiles waste a part: (128, 1000) by (1000, 10) 50 us, in pieces by BLAS 24
-WORDS = 18  # of the table of a product, see ``described`` in shared.py
 DEPTH = 512  # rows of b at a time: a tile's columns of them, 64 KiB, stay in a second-level cache, and the sums stay short
+# The table of a product c = a b: addresses; sizes; bytes from row to row and from column to column, if c is added to;
+# whether rows are its parts, or columns; the memory of each thread's own; how many rows or columns there are, and in a part.
+BLAS, A, B, C, M, N, K, A_DOWN, A_ACROSS, B_DOWN, B_ACROSS, C_DOWN, MORE = range(13)
+BY_ROWS, OWN, OWN_STEP, WHOLE, PART, WORDS = range(13, 19)
 
 
 def room_of(REAL):
@@ -163,9 +166,9 @@ def multiply_by(REAL, job, blas, sizes, a, a_steps, b, b_steps, c, c_step, more,
     """``multiply`` by ``product_part`` of shared.py, at this address: compiled once, and not into each of its users."""
     place = room + (DEPTH + ROWS) * 2 * BYTES
     t = carray(pointer(place), WORDS, np.int64)
-    t[0], t[1], t[2], t[3] = blas, a, b, c
-    t[4], t[5], t[6] = sizes
-    t[7], t[8] = a_steps
-    t[9], t[10] = b_steps
-    t[11], t[12], t[13], t[14], t[15] = c_step, more, True, room, 0
+    t[BLAS], t[A], t[B], t[C] = blas, a, b, c
+    t[M], t[N], t[K] = sizes
+    t[A_DOWN], t[A_ACROSS] = a_steps
+    t[B_DOWN], t[B_ACROSS] = b_steps
+    t[C_DOWN], t[MORE], t[BY_ROWS], t[OWN], t[OWN_STEP] = c_step, more, True, room, 0
     call(job, 0, sizes[0], 0, place)

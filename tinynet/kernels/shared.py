@@ -8,7 +8,8 @@ Never imported: ``compiled.compile_file`` compiles its text, for arrays of ``REA
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.multiply import ROWS, WORDS, if_small, multiply, multiply_by, piece, room_of, tile_columns
+from tinynet.kernels import multiply as of  # of.M and others: places in the table of a product
+from tinynet.kernels.multiply import ROWS, if_small, multiply, multiply_by, piece, room_of, tile_columns
 from tinynet.kernels.pointers import add, ask, call, load, pause, pointer, store, swap, tell
 
 REAL = np.float32
@@ -123,36 +124,42 @@ def wait(team, thread, looks, naps):
 def described(blas, a, b, c, room, by_rows, parts):
     """The table of ``product_part`` for c = a b, of which the rows or the columns are done in parts.
 
-    ``room``: a row of memory for each member of the team. The last two words: how many rows or columns, and in a part.
+    ``room``: a row of memory for each member of the team.
     """
-    table = np.empty(WORDS, np.int64)
+    table = np.empty(of.WORDS, np.int64)
     m, n, k = c.shape[0], c.shape[1], a.shape[1]
-    table[0] = if_small(blas, m, n, k)
-    table[1], table[2], table[3] = a.ctypes.data, b.ctypes.data, c.ctypes.data
-    table[4], table[5], table[6] = m, n, k
-    table[7], table[8], table[9], table[10] = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
-    table[11], table[12], table[13] = c.strides[0], False, by_rows
-    table[14], table[15] = room.ctypes.data, room.strides[0]
-    table[16] = m if by_rows or m == 0 else n
-    table[17] = piece(table[0], m, n, k, table[16], parts, ROWS if by_rows else UNIT)
+    table[of.BLAS] = if_small(blas, m, n, k)
+    table[of.A], table[of.B], table[of.C] = a.ctypes.data, b.ctypes.data, c.ctypes.data
+    table[of.M], table[of.N], table[of.K] = m, n, k
+    table[of.A_DOWN], table[of.A_ACROSS], table[of.B_DOWN], table[of.B_ACROSS] = (
+        a.strides[0],
+        a.strides[1],
+        b.strides[0],
+        b.strides[1],
+    )
+    table[of.C_DOWN], table[of.MORE], table[of.BY_ROWS] = c.strides[0], False, by_rows
+    table[of.OWN], table[of.OWN_STEP] = room.ctypes.data, room.strides[0]
+    table[of.WHOLE] = m if by_rows or m == 0 else n
+    table[of.PART] = piece(table[of.BLAS], m, n, k, table[of.WHOLE], parts, ROWS if by_rows else UNIT)
     return table
 
 
 def product(team, parts, blas, job, a, b, c, room):
     """c = a b, the rows of c in parts, or its columns where these are more or b has to be copied."""
     table = described(blas, a, b, c, room, c.shape[0] >= c.shape[1] and b.strides[1] == SIZE, parts)
-    share(team, job, table.ctypes.data, table[16], table[17])
+    share(team, job, table.ctypes.data, table[of.WHOLE], table[of.PART])
 
 
 def product_part(start, stop, thread, table):
-    t = carray(pointer(table), WORDS, np.int64)
-    m, n, a, b, c, by_rows = t[4], t[5], t[1], t[2], t[3], t[13]
-    if by_rows:
-        m, a, c = stop - start, a + start * t[7], c + start * t[11]
+    t = carray(pointer(table), of.WORDS, np.int64)
+    m, n, a, b, c = t[of.M], t[of.N], t[of.A], t[of.B], t[of.C]
+    if t[of.BY_ROWS]:
+        m, a, c = stop - start, a + start * t[of.A_DOWN], c + start * t[of.C_DOWN]
     else:
-        n, b, c = stop - start, b + start * t[10], c + start * SIZE
-    room = t[14] + thread * t[15]
-    multiply(REAL, t[0], (m, n, t[6]), a, (t[7], t[8]), b, (t[9], t[10]), c, t[11], t[12] != 0, room)
+        n, b, c = stop - start, b + start * t[of.B_ACROSS], c + start * SIZE
+    sizes, room = (m, n, t[of.K]), t[of.OWN] + thread * t[of.OWN_STEP]
+    a_steps, b_steps = (t[of.A_DOWN], t[of.A_ACROSS]), (t[of.B_DOWN], t[of.B_ACROSS])
+    multiply(REAL, t[of.BLAS], sizes, a, a_steps, b, b_steps, c, t[of.C_DOWN], t[of.MORE] != 0, room)
 
 
 def affine(team, parts, blas, jobs, x, weight, bias, y, turned, room, positive):
@@ -240,7 +247,9 @@ def affine_back(team, parts, blas, jobs, g, y, x, weight, z, gw, gb, gx, room, m
     for_w = described(blas, z.T, x, gw, room, by_rows, parts if by_rows else pieces)
     for_x = described(blas, z, weight, gx, room, False, pieces)
     table[0], table[1], table[2] = product_job, for_w.ctypes.data, for_x.ctypes.data
-    count = max((for_w[16] + for_w[17] - 1) // for_w[17], (for_x[16] + for_x[17] - 1) // for_x[17])
+    count = max(
+        (for_w[of.WHOLE] + for_w[of.PART] - 1) // for_w[of.PART], (for_x[of.WHOLE] + for_x[of.PART] - 1) // for_x[of.PART]
+    )
     share(team, job, table.ctypes.data, count, 1)
 
 
@@ -267,8 +276,8 @@ def gradients_part(start, stop, thread, table):
     """Part number ``start`` of both products."""
     t = carray(pointer(table), 3, np.int64)
     for k in range(1, 3):
-        words = carray(pointer(t[k]), WORDS, np.int64)
-        length, grain = words[16], words[17]
+        words = carray(pointer(t[k]), of.WORDS, np.int64)
+        length, grain = words[of.WHOLE], words[of.PART]
         if start * grain < length:
             call(t[0], start * grain, min((start + 1) * grain, length), thread, t[k])
 
