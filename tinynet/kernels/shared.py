@@ -21,6 +21,7 @@ TICKETS = 12 * LINE  # from here on one for each member: the number of the job, 
 APART = 16384  # elements of a gradient from which it is masked and summed up in parts, about 5 us each
 TURNED = 128  # rows of a layer's output at a time: with 128 columns 64 KiB, which stay in a second-level cache
 PIECES = 4  # of columns for each member of the team, so that 784 are shared evenly: (256, 64) by (64, 784) 151 us, in 1 158
+Y, BIAS, POSITIVE, PRODUCT = range(of.WORDS, of.WORDS + 4)  # in the table of ``affine``, after those of its product
 CLOSED = 0xFFFFFF  # the part of a job that nobody may take
 
 SIGNATURES = {
@@ -164,56 +165,39 @@ def product_part(start, stop, thread, table):
 
 def affine(team, parts, blas, jobs, x, weight, bias, y, turned, room, positive):
     """y = x weight^T + bias, or ReLU of that, the columns of y in parts; its rows where ``turned`` is not as large as y."""
-    table = np.empty(17, np.int64)
-    table[0] = if_small(blas, x.shape[0], weight.shape[1], weight.shape[0])
-    table[1], table[2], table[3] = weight.ctypes.data, x.ctypes.data, y.ctypes.data
-    table[4], table[5], table[6] = bias.ctypes.data, turned.ctypes.data, positive
-    table[7], table[8], table[9] = x.shape[0], weight.shape[1], weight.shape[0]
-    table[10], table[11], table[12], table[13] = weight.strides[0], weight.strides[1], x.strides[0], x.strides[1]
-    table[14], table[15], table[16] = room.ctypes.data, room.strides[0], jobs[2]
-    job, length = (jobs[0], y.shape[1]) if turned.size == y.size else (jobs[1], y.shape[0])
-    share(team, job, table.ctypes.data, length, piece(table[0], table[7], table[8], table[9], length, parts, ROWS))
+    table, by_columns = np.empty(of.WORDS + 4, np.int64), turned.size == y.size
+    if by_columns:
+        table[: of.WORDS] = described(blas, weight, x.T, turned, room, True, parts)
+    else:
+        table[: of.WORDS] = described(blas, x, weight.T, y, room, True, parts)
+    table[Y], table[BIAS], table[POSITIVE], table[PRODUCT] = y.ctypes.data, bias.ctypes.data, positive, jobs[2]
+    share(team, jobs[0] if by_columns else jobs[1], table.ctypes.data, table[of.WHOLE], table[of.PART])
 
 
 def narrow_part(start, stop, thread, table):
     """Rows of x by weight^T, which is copied: few columns."""
-    t = carray(pointer(table), 17, np.int64)
-    n, k, columns, place = stop - start, t[8], t[9], t[3] + start * t[9] * SIZE
-    sizes, x = (n, columns, k), t[2] + start * t[12]
-    multiply_by(
-        REAL,
-        t[16],
-        t[0],
-        sizes,
-        x,
-        (t[12], t[13]),
-        t[1],
-        (t[11], t[10]),
-        place,
-        columns * SIZE,
-        False,
-        t[14] + thread * t[15],
-    )
-    y, bias = carray(pointer(place), (n, columns), REAL), carray(pointer(t[4]), columns, REAL)
-    least = REAL(0) if t[6] else REAL(-np.inf)
-    for i in range(n):
-        for j in range(columns):
+    t = carray(pointer(table), of.WORDS + 4, np.int64)
+    call(t[PRODUCT], start, stop, thread, table)
+    y, bias = carray(pointer(t[of.C]), (stop, t[of.N]), REAL), carray(pointer(t[BIAS]), t[of.N], REAL)
+    least = REAL(0) if t[POSITIVE] else REAL(-np.inf)
+    for i in range(start, stop):
+        for j in range(bias.size):
             z = y[i, j] + bias[j]
             y[i, j] = least if z < least else z
 
 
 def affine_part(start, stop, thread, table):
-    """weight x^T, for which x is copied, some rows of it after the other; turned round while it is in the cache."""
-    t = carray(pointer(table), 17, np.int64)
-    k, columns, count, room = t[8], t[9], stop - start, t[14] + thread * t[15]
-    first, weight, least = t[5] + start * t[7] * SIZE, t[1] + start * t[10], REAL(0) if t[6] else REAL(-np.inf)
-    bias = carray(pointer(t[4] + start * SIZE), count, REAL)
-    for row in range(0, t[7], TURNED):
-        n, x = min(TURNED, t[7] - row), t[2] + row * t[12]
-        multiply_by(
-            REAL, t[16], t[0], (count, n, k), weight, (t[10], t[11]), x, (t[13], t[12]), first, n * SIZE, False, room
-        )
-        turn_round(first, t[3] + (row * columns + start) * SIZE, n, columns, bias, least)
+    """Rows of weight by x^T, for which x is copied, ``TURNED`` rows of it at a time; turned round while in the cache."""
+    t = carray(pointer(table), of.WORDS + 4, np.int64)
+    columns, rows, room = t[of.M], t[of.N], t[of.OWN] + thread * t[of.OWN_STEP]
+    weight, turned = t[of.A] + start * t[of.A_DOWN], t[of.C] + start * t[of.C_DOWN]
+    w_steps, x_steps = (t[of.A_DOWN], t[of.A_ACROSS]), (t[of.B_DOWN], t[of.B_ACROSS])
+    bias, least = carray(pointer(t[BIAS] + start * SIZE), stop - start, REAL), REAL(0) if t[POSITIVE] else REAL(-np.inf)
+    for row in range(0, rows, TURNED):
+        sizes, x = (bias.size, min(TURNED, rows - row), t[of.K]), t[of.B] + row * t[of.B_ACROSS]
+        c_step = sizes[1] * SIZE
+        multiply_by(REAL, t[PRODUCT], t[of.BLAS], sizes, weight, w_steps, x, x_steps, turned, c_step, False, room)
+        turn_round(turned, t[Y] + (row * columns + start) * SIZE, sizes[1], columns, bias, least)
 
 
 def turn_round(turned, place, n, columns, bias, least):
