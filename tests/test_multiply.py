@@ -99,8 +99,10 @@ def test_other_processors(name, features, vector):
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_multiply as t
-from tinynet.kernels import tile
+from tinynet.kernels import multiply, tile
 assert tile.BYTES == {vector}, tile.BYTES
+blas = multiply.if_small(1, 1000, 1000, 1000)  # as good in large products there, in as many parts as there are threads
+assert multiply.piece(blas, 1000, 1000, 1000, 1000, 2, 8) <= 504
 t.test_every_shape_is_numpys("rows", "columns", "float32")
 t.test_every_shape_is_numpys("columns", "rows", "float64")
 """

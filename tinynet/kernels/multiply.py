@@ -115,9 +115,9 @@ def if_small(blas, m, n, k):
 def piece(blas, m, n, k, length, parts, unit):
     """How long the pieces are, in units, in which a product is done, whose m or n this length is.
 
-    One for each of so many parts; for BLAS, whose bits may depend on it, whatever the number of parts.
+    One for each of so many parts; for BLAS beside tiles, whose bits may depend on it, whatever the number of parts.
     """
-    if blas != 0:
+    if blas != 0 and BYTES == 64:
         return max(LEFT_TO_BLAS // max(m * n * k // max(length, 1), 1) // unit, 1) * unit
     return ((length + parts - 1) // parts + unit - 1) // unit * unit
 
