@@ -25,15 +25,7 @@ THREADS, COLUMNS, OUTPUT, GRADIENT, LINES, SPARE, ROWS, SEEN, KIND, FRAMED = ran
 CHANNELS, HEIGHT, WIDTH, TALL, WIDE, ABOVE, LEFT, OUTPUTS, KH, KW, OH, OW, STEP, STRIDE, DILATION, DILATED = range(22, 38)
 PLAIN, RELU, POOL = range(3)
 
-SIGNATURES = {
-    "columns": f"void(real[:, :, ::1], real[:, :, :, :, ::1], {', '.join(['int64'] * 6)})",
-    "add_back": f"void(real[:, :, :, :, ::1], real[:, :, ::1], real[:, :, ::1], {', '.join(['int64'] * 6)})",
-    "image_of": "real[:, :, ::1](int64[::1], int64, real[:, :, ::1])",
-    "bias_of": "void(real[:, ::1], real[::1], int64, int64, boolean)",
-    "pool": "void(real[:, :, ::1], real[::1], real[:, ::1], uint8[:, ::1], int64)",
-    "relu_back": "void(real[:, ::1], real[:, ::1], int64, real[:, ::1], real[::1])",
-    "pool_back": "void(real[:, ::1], uint8[:, ::1], int64, real[:, :, ::1], real[::1])",
-}
+SIGNATURES = dict.fromkeys(("columns", "add_back", "image_of", "bias_of", "pool", "relu_back", "pool_back"))
 JOBS = ("forward_part", "back_part")
 ANY_ORDER = ("relu_back", "pool_back")  # sums in whatever order is fastest
 
