@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-numba = pytest.importorskip("numba")
-from tinynet.kernels.multiply import DEPTH, ROWS, multiply, room_of, tile_columns  # noqa: E402 (it imports Numba)
+numba = pytest.importorskip("numba", reason="the product is compiled: pip install 'tinynet[fast]'")
+from tinynet.kernels.multiply import DEPTH, ROWS, WIDE, multiply, room_of  # noqa: E402 (it imports Numba)
 from tinynet.kernels.team import _blas  # noqa: E402
 
 pytestmark = [
     pytest.mark.cpu,
     pytest.mark.skipif(os.environ.get("TINYNET_NUMBA") == "0", reason="the product is compiled"),
 ]
-WIDE = tile_columns(np.float32)
+COLUMNS = WIDE // 4  # of float32
 
 
 @numba.njit(error_model="numpy")
@@ -46,7 +46,9 @@ def lying(a, how):
 @pytest.mark.parametrize(("left", "right"), [*itertools.product(["rows", "columns", "part", "apart"], repeat=2)])
 def test_every_shape_is_numpys(left, right, dtype):
     rng, error = np.random.default_rng(0), 1e-4 if dtype == "float32" else 1e-12
-    for m, n in itertools.product([1, ROWS - 1, ROWS, 2 * ROWS + 1], [1, WIDE // 2, WIDE - 1, WIDE, 2 * WIDE + 3]):
+    for m, n in itertools.product(
+        [1, ROWS - 1, ROWS, 2 * ROWS + 1], [1, COLUMNS // 2, COLUMNS - 1, COLUMNS, 2 * COLUMNS + 3]
+    ):
         for k in (1, 5, DEPTH, DEPTH + 37):
             a, b = rng.uniform(-1, 1, (m, k)).astype(dtype), rng.uniform(-1, 1, (k, n)).astype(dtype)
             wanted, frame = a.astype("float64") @ b.astype("float64"), np.full((m + 2, n + 2), 7, dtype)
@@ -72,9 +74,9 @@ def test_small_ones_are_left_to_blas(left, right):
 
 def test_what_is_not_a_number_stays_in_its_row_and_column():
     """Rows that a tile takes twice, and columns of zeros beside the last, must not bring theirs into others."""
-    a, b = np.ones((ROWS + 1, 9), "float32"), np.ones((9, WIDE + 1), "float32")
+    a, b = np.ones((ROWS + 1, 9), "float32"), np.ones((9, COLUMNS + 1), "float32")
     a[-1, 3], b[2, -1] = np.inf, np.nan
-    c = multiplied(a, b, np.empty((ROWS + 1, WIDE + 1), "float32"), False)
+    c = multiplied(a, b, np.empty((ROWS + 1, COLUMNS + 1), "float32"), False)
     assert np.isnan(c[:, -1]).all()
     assert (c[-1, :-1] == np.inf).all()
     assert (c[:-1, :-1] == 9).all()

@@ -14,7 +14,7 @@ from tinynet import kernels
 from tinynet.kernels import products, team
 from tinynet.kernels.threads import blas_libraries
 
-numba = pytest.importorskip("numba")
+numba = pytest.importorskip("numba", reason="the team is compiled: pip install 'tinynet[fast]'")
 from tinynet.kernels.pointers import pause, pointer  # noqa: E402 (it imports Numba)
 
 pytestmark = pytest.mark.skipif(os.environ.get("TINYNET_NUMBA") == "0", reason="the team is compiled")

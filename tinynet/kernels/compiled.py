@@ -43,6 +43,7 @@ PREFIX = "tinynet_loop_"  # of the names of the modules that loops stand in
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # Called whenever a loop begins to be compiled, which takes a tenth of a second and more.
 LISTENERS: list[Callable[[], None]] = []
+IN_LOOPS = ("reassoc", "contract", "nsz")  # what the compiler may do with the arithmetic of ``loops_of``
 LOOPS_FROM = 8192  # elements: for fewer, array code takes no longer than the call, and importing Numba 0.2 s
 
 
@@ -94,7 +95,8 @@ def loops_of(function: Callable, *arrays: Any, least: int = LOOPS_FROM) -> Calla
 
     That is for arrays on a GPU, of half precision, not contiguous, or with fewer elements (in the first of them) than
     ``least``, and without Numba. The size alone decides, and not whether the loops are compiled already, so that
-    equal calls give equal bits. The function knows only its arguments and ``np``; the order of its sums is the compiler's.
+    equal calls give equal bits. The function knows only its arguments, ``np`` and the functions of its file that it names,
+    which know no others; the order of its sums is the compiler's.
     """
     if arrays[0].size < least or not enabled():
         return None
@@ -185,8 +187,13 @@ def _keep(made: Any, function: Callable) -> None:
 
 @functools.cache
 def _loops_of(function: Callable) -> Callable | None:
-    source = f"import numpy as np\n\n\n{inspect.getsource(function)}"
-    return _compiled(source, function.__name__, None, {"reassoc", "contract", "nsz"})
+    around = vars(sys.modules[function.__module__])
+    helpers = [around[name] for name in function.__code__.co_names if inspect.isfunction(around.get(name))]
+    jitable = f"@register_jitable(error_model='numpy', fastmath=set({IN_LOOPS}))\n"
+    parts = ["import numpy as np\nfrom numba.extending import register_jitable"]
+    parts += [jitable + inspect.getsource(helper) for helper in helpers]
+    parts.append(inspect.getsource(function))
+    return _compiled("\n\n\n".join(parts), function.__name__, None, set(IN_LOOPS))
 
 
 @contextlib.contextmanager

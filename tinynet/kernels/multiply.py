@@ -25,6 +25,7 @@ from .tile import BYTES, ROWS, narrow_tile, size_of, tile, turn
 # then: (16, 150) by (150, 100) takes 4.4 us, here 6. With vectors of 32 bytes it is as fast in large ones, too.
 LEFT_TO_BLAS = 1_000_000 if BYTES == 64 else 1 << 62
 NARROW = 32  # rows or columns, of which tiles waste a part: (128, 1000) by (1000, 10) 50 us, in pieces by BLAS 24
+WIDE = 2 * BYTES  # of a tile's row
 DEPTH = 512  # rows of b at a time: a tile's columns of them, 64 KiB, stay in a second-level cache, and the sums stay short
 # The table of a product c = a b: addresses; sizes; bytes from row to row and from column to column, if c is added to;
 # whether rows are its parts, or columns; the memory of each thread's own; how many rows or columns there are, and in a part.
@@ -34,17 +35,13 @@ BY_ROWS, OWN, OWN_STEP, WHOLE, PART, WORDS = range(13, 19)
 
 def room_of(REAL):
     """How many numbers ``multiply`` needs as memory of a thread's own: a block of b's columns, a tile, and a table."""
-    return (DEPTH + ROWS) * tile_columns(REAL) + WORDS * 8 // np.dtype(REAL).itemsize
-
-
-def tile_columns(REAL):
-    return 2 * BYTES // np.dtype(REAL).itemsize
+    return ((DEPTH + ROWS) * WIDE + WORDS * 8) // np.dtype(REAL).itemsize
 
 
 @register_jitable
 def columns_of(REAL, count):
     """Columns of the tile that is taken for so many: half of them where that will do."""
-    columns = 2 * BYTES // size_of(REAL)
+    columns = WIDE // size_of(REAL)
     return columns if count > columns // 2 else columns // 2
 
 
@@ -86,7 +83,7 @@ def fill(REAL, depth, a, a_steps, b, b_step, count, c, c_step, more, spare):
     width = columns_of(REAL, count)
     whole = count == width and a_steps[2] >= ROWS
     to, steps, adds = (c, (b_step, c_step), more) if whole else (spare, (b_step, width * size), False)
-    if width * size == 2 * BYTES:
+    if width * size == WIDE:
         tile(REAL, depth, a, a_steps, b, to, steps, adds)
     else:
         narrow_tile(REAL, depth, a, a_steps, b, to, steps, adds)
@@ -119,6 +116,12 @@ def piece(blas, m, n, k, length, parts, unit):
     """
     if blas != 0 and BYTES == 64:
         return max(LEFT_TO_BLAS // max(m * n * k // max(length, 1), 1) // unit, 1) * unit
+    return even(length, parts, unit)
+
+
+@register_jitable
+def even(length, parts, unit):
+    """The length of each of so many parts, in units."""
     return ((length + parts - 1) // parts + unit - 1) // unit * unit
 
 
@@ -145,8 +148,7 @@ def multiply(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more, room):
     (m, n, k), size = sizes, size_of(REAL)
     if by_blas(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more):
         return
-    columns = 2 * BYTES // size
-    spare = room + DEPTH * columns * size
+    columns, spare = WIDE // size, room + DEPTH * WIDE
     for p in range(0, k, DEPTH):
         depth = min(DEPTH, k - p)
         for j in range(0, n, columns):
@@ -164,7 +166,7 @@ def multiply(REAL, blas, sizes, a, a_steps, b, b_steps, c, c_step, more, room):
 @register_jitable
 def multiply_by(REAL, job, blas, sizes, a, a_steps, b, b_steps, c, c_step, more, room):
     """``multiply`` by ``product_part`` of shared.py, at this address: compiled once, and not into each of its users."""
-    place = room + (DEPTH + ROWS) * 2 * BYTES
+    place = room + (DEPTH + ROWS) * WIDE
     t = carray(pointer(place), WORDS, np.int64)
     t[BLAS], t[A], t[B], t[C] = blas, a, b, c
     t[M], t[N], t[K] = sizes

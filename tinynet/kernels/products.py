@@ -32,7 +32,7 @@ def matmul(a: Any, b: Any) -> Any:
         return recorded.now.products(a, b, None)  # CuPy (14.2 still) refuses to call cuBLAS while a stream is captured
     work = a.size * b.shape[-1]
     fits = work >= LEAST and a.shape[-1] == b.shape[-2]  # what does not fit is NumPy's to refuse
-    us = _shared(a, b, work, LEAST) if fits else None
+    us = _shared(a, b) if fits else None
     if us is not None:
         c = np.empty((a.shape[0], b.shape[1]), a.dtype)  # may become a leaf's gradient, which the walk wants whole
         us.loops.product(us.team, _parts(us, work), us.gemm, us.loops.product_part, a, b, c, _room(us, a))
@@ -44,7 +44,8 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
     """x @ weight.T + bias for matrices x and weight ``(out, in)``, bias ``(out,)`` or None; ``positive``: ReLU of that."""
     rows, columns = len(x), len(weight)
     work = weight.size * rows
-    us = _shared(x, weight, work, LEAST_AFFINE) if x.shape[1:] == weight.shape[1:] else None
+    fits = work >= LEAST_AFFINE and x.shape[1:] == weight.shape[1:]
+    us = _shared(x, weight) if fits else None
     if us is not None and (bias is None or (bias.dtype is x.dtype and bias.shape == (columns,) and bias.flags.carray)):
         turns = columns >= NARROW or rows * columns <= LITTLE
         y, turned = empty((rows, columns), x), buffer("turned", (columns, rows) if turns else (0, 1), x)
@@ -66,7 +67,8 @@ def affine_back(g: Any, y: Any, x: Any, weight: Any, wanted: tuple, positive: bo
 
     All are matrices, the bias's gradient of shape ``(out,)``.
     """
-    us = _shared(g, x, x.size * weight.shape[0], LEAST_AFFINE) if g.dtype is weight.dtype else None
+    work = x.size * len(weight)
+    us = _shared(g, x) if work >= LEAST_AFFINE and g.dtype is weight.dtype else None
     if us is None or not (g.flags.c_contiguous and weight.flags.carray and (y.flags.c_contiguous or not positive)):
         g = relu_grad(g, y) if positive else g
         gx, gw = matmul(g, weight) if wanted[0] else None, matmul(g.T, x) if wanted[1] else None
@@ -74,13 +76,13 @@ def affine_back(g: Any, y: Any, x: Any, weight: Any, wanted: tuple, positive: bo
     z, y = (buffer("z", g.shape, g), y) if positive else (g, g)
     gx, gw = np.empty(x.shape if wanted[0] else (0, 1), g.dtype), np.empty(weight.shape if wanted[1] else (0, 1), g.dtype)
     gb, loops = np.empty(g.shape[1], g.dtype), us.loops
-    parts, jobs = _parts(us, x.size * weight.shape[0]), (loops.bias_part, loops.product_part, loops.gradients_part)
+    parts, jobs = _parts(us, work), (loops.bias_part, loops.product_part, loops.gradients_part)
     loops.affine_back(us.team, parts, us.gemm, jobs, g, y, x, weight, z, gw, gb, gx, _room(us, g), positive)
     return gx if wanted[0] else None, gw if wanted[1] else None, gb if wanted[2] else None
 
 
-def _shared(a: Any, b: Any, work: int, least: int) -> Shared | None:
-    us = shared(a, b) if work >= least and a.ndim == 2 == b.ndim else None
+def _shared(a: Any, b: Any) -> Shared | None:
+    us = shared(a, b) if a.ndim == 2 == b.ndim else None
     return us if us is not None and us.gemm else None  # Accelerate and MKL are faster than what is written here
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from numba import carray
 
 from tinynet.kernels import multiply as of  # of.M and others: places in the table of a product
-from tinynet.kernels.multiply import ROWS, if_small, multiply, multiply_by, piece, room_of, tile_columns
+from tinynet.kernels.multiply import ROWS, WIDE, even, if_small, multiply, multiply_by, piece, room_of
 from tinynet.kernels.pointers import add, ask, call, load, pause, pointer, store, swap, tell
 
 REAL = np.float32
 SIZE = np.dtype(REAL).itemsize
-ROOM, UNIT = room_of(REAL), tile_columns(REAL)
+ROOM, UNIT = room_of(REAL), WIDE // SIZE
 LINE = 64  # bytes: each word that a team shares stands in a cache line of its own
 JOB, TABLE, LENGTH, GRAIN, MEMBERS, LEFT, BUSY, BLAS_THREADS, BLAS_SET, YIELD, NAP, ASLEEP = range(0, 12 * LINE, LINE)
 TICKETS = 12 * LINE  # from here on one for each member: the number of the job, and in the last 24 bits its next part
@@ -132,12 +132,8 @@ def described(blas, a, b, c, room, by_rows, parts):
     table[of.BLAS] = if_small(blas, m, n, k)
     table[of.A], table[of.B], table[of.C] = a.ctypes.data, b.ctypes.data, c.ctypes.data
     table[of.M], table[of.N], table[of.K] = m, n, k
-    table[of.A_DOWN], table[of.A_ACROSS], table[of.B_DOWN], table[of.B_ACROSS] = (
-        a.strides[0],
-        a.strides[1],
-        b.strides[0],
-        b.strides[1],
-    )
+    table[of.A_DOWN], table[of.A_ACROSS] = a.strides[0], a.strides[1]
+    table[of.B_DOWN], table[of.B_ACROSS] = b.strides[0], b.strides[1]
     table[of.C_DOWN], table[of.MORE], table[of.BY_ROWS] = c.strides[0], False, by_rows
     table[of.OWN], table[of.OWN_STEP] = room.ctypes.data, room.strides[0]
     table[of.WHOLE] = m if by_rows or m == 0 else n
@@ -225,7 +221,7 @@ def affine_back(team, parts, blas, jobs, g, y, x, weight, z, gw, gb, gx, room, m
     table[4], table[5], table[6] = g.shape[0], g.shape[1], masked
     bias_job, product_job, job = jobs
     columns = g.shape[1]
-    grain = columns if g.size < APART else ((columns + parts - 1) // parts + LINE - 1) // LINE * LINE
+    grain = columns if g.size < APART else even(columns, parts, LINE)
     share(team, bias_job, table.ctypes.data, columns, grain)
     by_rows, pieces = len(gw) >= gw.shape[1] and x.strides[1] == SIZE, parts if parts == 1 else PIECES * parts
     for_w = described(blas, z.T, x, gw, room, by_rows, parts if by_rows else pieces)

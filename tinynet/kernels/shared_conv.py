@@ -12,12 +12,11 @@ channels, 14x14, and 5x5 kernels, all columns take 0.15 ms, in loops of one elem
 import numpy as np
 from numba import carray
 
-from tinynet.kernels.multiply import if_small, multiply_by, room_of
+from tinynet.kernels.multiply import if_small, multiply_by
 from tinynet.kernels.pointers import pointer
 
 REAL = np.float32
 SIZE = np.dtype(REAL).itemsize
-ROOM = room_of(REAL)
 WORDS = 38
 # What a table has: addresses; then where a thread's parts of the scratch memory are; then numbers.
 PRODUCT, BLAS, X, W, BIAS, Y, WHERE, G, GX, SUMS, SCRATCH, GRAIN = range(12)

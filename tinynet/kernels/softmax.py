@@ -98,30 +98,30 @@ def _shifted(x: Any, xp: Any) -> Any:
     return x - xp.where(xp.isfinite(top), top, 0)
 
 
+def _exponentials(x, e):
+    """e = exp(x - top) for a row x, its largest as the top, where that is finite; the top and the sum of e."""
+    top = x[0]
+    for j in range(x.size):
+        top = max(top, x[j])
+    if not np.isfinite(top):
+        top = x.dtype.type(0)
+    total = x.dtype.type(0)
+    for j in range(x.size):
+        e[j] = np.exp(x[j] - top)
+        total += e[j]
+    return top, total
+
+
 def _cross_entropy(x, ids, y):
+    e = np.empty(x.shape[1], x.dtype)
     for i in range(x.shape[0]):
-        top = x[i, 0]
-        for j in range(x.shape[1]):
-            top = max(top, x[i, j])
-        if not np.isfinite(top):
-            top = x.dtype.type(0)
-        total = x.dtype.type(0)
-        for j in range(x.shape[1]):
-            total += np.exp(x[i, j] - top)
+        top, total = _exponentials(x[i], e)
         y[i] = np.log(total) - (x[i, ids[i]] - top)
 
 
 def _cross_entropy_grad(g, x, ids, gx):
     for i in range(x.shape[0]):
-        top = x[i, 0]
-        for j in range(x.shape[1]):
-            top = max(top, x[i, j])
-        if not np.isfinite(top):
-            top = x.dtype.type(0)
-        total = x.dtype.type(0)
-        for j in range(x.shape[1]):
-            gx[i, j] = np.exp(x[i, j] - top)
-            total += gx[i, j]
+        _, total = _exponentials(x[i], gx[i])
         for j in range(x.shape[1]):
             gx[i, j] *= g[i] / total
         gx[i, ids[i]] -= g[i]
@@ -140,15 +140,7 @@ def _mean_cross_entropy(x, ids, ignored, slope):
         if ids[i] == ignored:
             slope[i] = 0
             continue
-        top = x[i, 0]
-        for j in range(x.shape[1]):
-            top = max(top, x[i, j])
-        if not np.isfinite(top):
-            top = x.dtype.type(0)
-        total = x.dtype.type(0)
-        for j in range(x.shape[1]):
-            slope[i, j] = np.exp(x[i, j] - top)
-            total += slope[i, j]
+        top, total = _exponentials(x[i], slope[i])
         for j in range(x.shape[1]):
             slope[i, j] *= each / total
         slope[i, ids[i]] -= each

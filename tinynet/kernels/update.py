@@ -23,7 +23,7 @@ from .table import Table
 from .team import team
 from .trace import Trace, Untraceable, trace
 
-COMPILE_FROM = 4096  # weights: for fewer, importing Numba (half a second) is not worth it
+COMPILE_FROM = 4096  # weights: for fewer, importing Numba (0.2 s) is not worth it
 MEASURE = "void(int64[:, ::1], real[:, ::1], float64[:, ::1])"
 
 
