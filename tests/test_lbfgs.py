@@ -243,6 +243,41 @@ def test_resumed_as_if_never_stopped(search, history_size, stop, tmp_path):
     assert a == b
 
 
+def test_resumed_before_any_pair_was_kept():
+    """Of a loss that curves downwards none is; and one step makes none."""
+    model = net()
+    optimizer = optim.LBFGS(model, max_iter=1)
+    train(model, optimizer, 1)
+    state = optimizer.state_dict()
+    assert state["buffers"]["0.weight/steps"].shape == (0, 4, 3)
+    again = net()
+    again.load_state_dict(model.state_dict())
+    fresh = optim.LBFGS(again)
+    fresh.load_state_dict(state)
+    assert train(again, fresh, 3) == train(model, optimizer, 3)
+
+
+@pytest.mark.parametrize("fails_at", [None, 1, 2])
+def test_sizes_that_the_first_batch_tells(fails_at):
+    tn.manual_seed(0)
+    model = tn.Sequential(L.Linear(None, 4), L.Tanh(), L.Linear(None, 2))
+    optimizer, calls = optim.LBFGS(model, max_iter=5), []
+
+    def loss():
+        calls.append(model(X))
+        if len(calls) == fails_at:
+            raise KeyError
+        return F.cross_entropy(calls[-1], Y)
+
+    if fails_at:
+        with pytest.raises(KeyError):
+            optimizer.step(closure_of(optimizer, loss))
+        np.testing.assert_array_equal(model(X).numpy(), calls[0].numpy())
+    else:
+        first = optimizer.step(closure_of(optimizer, loss)).item()
+        assert F.cross_entropy(model(X), Y).item() < 0.99 * first
+
+
 def test_the_state_is_kept_by_name():
     model = net()
     optimizer = optim.LBFGS(model, max_iter=3, max_eval=9)

@@ -114,6 +114,7 @@ def test_add_param_group():
         (lambda m: list(m.parameters()), [["0", "1", "2", "3"]]),
         (lambda m: (p for p in m.parameters()), [["0", "1", "2", "3"]]),
         (lambda m: [("w", m[0].weight)], [["w"]]),
+        (lambda m: enumerate(m.parameters()), [["0", "1", "2", "3"]]),
         (lambda m: [{"params": m[0]}, {"params": m[2]}], [["weight", "bias"], ["1.weight", "1.bias"]]),
         (lambda m: [{"params": m[0].parameters()}, {"params": [m[2].weight]}], [["weight", "bias"], ["2"]]),
         (lambda m: [{"params": m[0].weight}, {"params": iter([m[2].weight])}], [["0"], ["1"]]),

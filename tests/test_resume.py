@@ -89,6 +89,74 @@ def test_state_that_does_not_fit_is_refused_and_nothing_changes(tmp_path, other,
     assert other.state() == before
 
 
+@pytest.mark.parametrize("rule", [optim.SGD, optim.Adam, optim.LBFGS])
+def test_sizes_that_the_first_batch_tells_come_from_the_file(tmp_path, rule):
+    """A program that is started anew and resumes has shown its model no batch yet."""
+
+    def parts():
+        model = tn.Sequential(L.Linear(None, 8), L.Tanh(), L.Linear(None, 3))
+        return {"model": model, "optimizer": rule(model, lr=0.02)}
+
+    def run(model, optimizer):
+        model.fit((X, Y), optimizer=optimizer, epochs=2, progress=False)
+        return [p.numpy().tobytes() for p in model.parameters()]
+
+    whole, fresh = parts(), parts()
+    run(**whole)
+    tn.save_checkpoint(tmp_path / "a", **whole)
+    expected = run(**whole)
+    tn.load_checkpoint(tmp_path / "a", **fresh)
+    assert run(**fresh) == expected
+    model = tn.Sequential(L.Linear(None, 9), L.Tanh(), L.Linear(None, 3))
+    with pytest.raises(ValueError, match="shape"):
+        tn.load_checkpoint(tmp_path / "a", model=model, optimizer=rule(model))
+    assert model[0].in_features is None
+
+
+def test_numbers_for_names(tmp_path):
+    """In a file they are text."""
+    w = tn.Parameter([1.0, 2.0])
+    model = tn.Layer()
+    model.w = w
+    optimizer = optim.Adam(enumerate([w]))
+    w.grad = [1.0, 1.0]
+    optimizer.step()
+    tn.save_checkpoint(tmp_path / "a", model=model, optimizer=optimizer)
+    fresh = optim.Adam(enumerate([w]))
+    tn.load_checkpoint(tmp_path / "a", model=model, optimizer=fresh)
+    np.testing.assert_array_equal(fresh.state(w)["velocity"], optimizer.state(w)["velocity"])
+
+
+def test_a_refused_checkpoint_leaves_the_epoch_that_has_begun_alone(tmp_path):
+    path = tmp_path / "a"
+    training = Training()
+    training.run(3)
+    tn.save_checkpoint(path, **training.parts())
+    other, plain = Training(width=9), Training(width=9)
+    for one in (other, plain):
+        one.run(2)
+    with pytest.raises(ValueError, match="shape"):
+        tn.load_checkpoint(path, **other.parts())
+    other.run(2)
+    plain.run(2)
+    assert other.loader.state_dict() == plain.loader.state_dict()  # that iterator is counted as before
+    smaller = Training()
+    smaller.loader.batch_size = 4
+    before = smaller.state()
+    with pytest.raises(ValueError, match="batch_size"):
+        tn.load_checkpoint(path, **smaller.parts())
+    assert smaller.state() == before
+
+
+def test_no_model_to_load_into(tmp_path):
+    training, other = Training(), Training()
+    training.run(3)
+    tn.save_checkpoint(tmp_path / "a", **training.parts())
+    with pytest.raises(AttributeError):
+        tn.load_checkpoint(tmp_path / "a", **{**other.parts(), "model": None})
+    assert not other.optimizer.state_dict()["steps"]
+
+
 def test_what_was_not_saved_cannot_be_loaded(tmp_path):
     training = Training()
     tn.save_checkpoint(tmp_path / "a", model=training.model)

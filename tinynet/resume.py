@@ -6,6 +6,7 @@ arrays, the numbers a line of JSON in its header, and the checksum covers both.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from typing import Any
@@ -82,15 +83,21 @@ def load_checkpoint(
     for part in parts:
         if part not in plain:
             raise ValueError(f"{name!r} holds no state of the {part}; it has {', '.join(sorted(plain))}")
+    if loader is not None:  # tried on a copy: loading takes its place from an epoch that has begun, and cannot be undone
+        parts["loader"] = copy.copy(loader)
     before = {part: target.state_dict() for part, target in parts.items()}
     try:
         for part, target in parts.items():
             target.load_state_dict(plain[part])
         model.load_state_dict(_under("model/", arrays))  # the last, as it changes nothing where it fails
-    except (ValueError, TypeError, KeyError) as error:
+    except BaseException as error:
         for part, target in parts.items():
             target.load_state_dict(before[part])
-        raise ValueError(f"{name!r}: {error}") from error
+        if isinstance(error, (ValueError, TypeError, KeyError)):
+            raise ValueError(f"{name!r}: {error}") from error
+        raise
+    if loader is not None:
+        loader.load_state_dict(plain["loader"])
     set_random_state(plain["random"])
     return plain["extra"]
 

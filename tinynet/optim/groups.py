@@ -39,13 +39,19 @@ def named_params(params: Any, start: int) -> list[tuple[str, Any]]:
     if hasattr(params, "names") and len(params.names) == len(params):  # what Layer.parameters() returns
         return list(zip(params.names, params, strict=True))
     params = [params] if hasattr(params, "requires_grad") else list(params)
-    return [p if isinstance(p, tuple) else (str(start + i), p) for i, p in enumerate(params)]
+    pairs = [p if isinstance(p, tuple) else (start + i, p) for i, p in enumerate(params)]
+    return [(str(name), p) for name, p in pairs]  # those of enumerate() too: in a file all names are text
+
+
+def fits(own: tuple[int, ...], saved: tuple[int, ...]) -> bool:
+    """Whether a saved shape is that of a parameter; 0 is a size that the first batch tells, or weights yet to be loaded."""
+    return len(own) == len(saved) and all(n in (m, 0) for n, m in zip(own, saved, strict=True))
 
 
 def fitting(what: str, array: Any, p: Any) -> Any:
     """A copy of a saved buffer on the parameter's device and in its dtype; ValueError where it is missing or unfit."""
     if array is None:
         raise ValueError(f"{what} is missing")
-    if tuple(array.shape) != p.shape:
+    if not fits(p.shape, tuple(array.shape)):
         raise ValueError(f"{what} has shape {tuple(array.shape)}, the parameter {p.shape}")
     return to_device(np.array(array, dtype=p.dtype), p.device)

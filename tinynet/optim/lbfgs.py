@@ -7,6 +7,7 @@ stand for the whole matrix of second derivatives, and its inverse is applied to 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..backend import array_module, device_of, is_array, to_device
 from .clip import check_finite
+from .groups import fits
 from .linesearch import Trial, strong_wolfe
 from .optimizer import Optimizer
 from .slots import Buffers
@@ -96,12 +98,15 @@ class Walk:
 
     def look(self, w: Any) -> tuple[float, Any]:
         """The loss at w, and the gradient; weight decay taken in, and both turned round to maximize."""
-        self.write(w)
+        if w is not self.start:
+            self.write(w)
         value = self.closure()
         if value is None:
             raise TypeError("LBFGS: the closure returned None, expected the loss")
         if self.looks == 0:
             self.first = value
+            if sum(p.size for p in self.params) != self.start.size:  # sizes that this first batch told
+                self.start = self._vector([p.data for p in self.params])
         self.looks += 1
         if self.finite:
             moving = zip(self.names, self.params, strict=True)
@@ -121,9 +126,10 @@ class Walk:
 
     def go(self, m: Memory) -> None:
         """Up to ``max_iter`` steps from where the parameters are."""
-        o, w, least = self.group, self.start, self.group["tolerance_change"]
+        o, least = self.group, self.group["tolerance_change"]
         most = o["max_iter"] * 5 // 4 if o["max_eval"] is None else o["max_eval"]
-        loss, grad = self.look(w)
+        loss, grad = self.look(self.start)
+        w = self.start
         for n in range(1, o["max_iter"] + 1):
             if largest(grad) <= o["tolerance_grad"]:
                 break
@@ -253,7 +259,8 @@ class LBFGS(Optimizer):
         try:
             walk.go(memory)
         except BaseException:
-            walk.write(walk.start)
+            if walk.looks:
+                walk.write(walk.start)
             raise
         self._memory = memory
         for name in self._names.values():
@@ -335,12 +342,12 @@ class LBFGS(Optimizer):
             for p, (name, (_, shape)) in zip(params, self._places().items(), strict=True):
                 expected = shape if b in ("direction", "last_grad") else (count, *shape)
                 a = buffers.pop(f"{name}/{b}", None)
-                if a is None or a.shape != expected:
+                rows = len(expected) - len(shape)
+                if a is None or a.shape[:rows] != expected[:rows] or not fits(shape, a.shape[rows:]):
                     found = "is missing" if a is None else f"has shape {a.shape}"
                     raise ValueError(f"LBFGS: saved '{name}/{b}' {found}, expected shape {expected}")
-                parts.append(
-                    to_device(np.array(a, dtype=p.dtype), p.device).reshape(*expected[: len(expected) - len(shape)], -1)
-                )
+                flat = np.array(a, dtype=p.dtype).reshape(*expected[:rows], math.prod(a.shape[rows:]))
+                parts.append(to_device(flat, p.device))
             whole = array_module(parts[0]).concatenate(parts, axis=-1)
             setattr(memory, b, whole if b in ("direction", "last_grad") else list(whole))
         if buffers:
