@@ -420,3 +420,27 @@ Deep(
     assert repr(layer) == expected
     assert repr(L.Linear(None, 3)) == "Linear(None, 3)"
     assert repr(L.Sequential()) == "Sequential()"
+
+
+def test_a_layer_may_be_named_like_an_attribute():
+    net = L.LayerDict({"training": L.Linear(2, 1), "buffer_names": L.Linear(2, 1)})
+    net.eval()
+    assert names(net) == ["training.weight", "training.bias", "buffer_names.weight", "buffer_names.bias"]
+    assert not net["training"].training
+
+
+def test_two_parameters_of_one_path_cannot_be_saved():
+    """One of them would be missing in the file, and nobody would know."""
+
+    class Numbered(tn.Layer):
+        def __init__(self):
+            self.parts = {"1": parameter(2), 1: parameter(3)}
+
+    dotted = L.LayerDict({"a.b": L.Linear(2, 2), "a": L.LayerDict({"b": L.Linear(2, 2)})})
+    for net, path in ((dotted, "a.b.weight"), (Numbered(), "parts.1")):
+        for use in (net.state_dict, lambda net=net: net.load_state_dict({})):
+            with pytest.raises(ValueError, match=rf"{type(net).__name__}: two parameters or buffers are named '{path}'"):
+                use()
+    shared = L.Linear(2, 2)
+    shared.again = [shared.weight]  # one under two paths is no harm
+    assert list(shared.state_dict()) == ["weight", "bias", "again.0"]

@@ -16,8 +16,11 @@ def _checked(owner: str, layer: Any) -> Layer:
 
 
 def _in_front(items: dict[str, Layer], container: Layer) -> Iterable[tuple[str, Any]]:
-    """A container's members: its layers under their own names, then whatever a subclass has made attributes."""
-    return {**items, **{name: value for name, value in vars(container).items() if name != "_items"}}.items()
+    """A container's members: its layers under their own names, then whatever a subclass has made attributes.
+
+    No dict of both: a layer may be named like an attribute, ``training`` for one.
+    """
+    return [*items.items(), *((name, value) for name, value in vars(container).items() if name != "_items")]
 
 
 class LayerList(Layer):

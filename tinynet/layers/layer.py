@@ -142,8 +142,11 @@ class Layer:
     # ----------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of all parameters and buffers by path, in PyTorch's names. (PyTorch's own dict shares memory.)"""
-        return {path: make(t.data.copy()) for path, t in walk(self) if isinstance(t, Tensor)}
+        """Copies of all parameters and buffers by path, in PyTorch's names. (PyTorch's own dict shares memory.)
+
+        Raises ``ValueError`` where two have one path, which names with a dot in a dict of layers can bring about.
+        """
+        return {path: make(t.data.copy()) for path, t in _by_path(self).items()}
 
     def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> Loaded:
         """Write the arrays of ``state`` into the parameters and buffers of the same paths, keeping dtype and device.
@@ -151,7 +154,7 @@ class Layer:
         Raises ``ValueError`` that lists every missing and unexpected name (unless not ``strict``) and every shape that
         differs; nothing is changed then. PyTorch's ``num_batches_tracked`` is accepted and ignored.
         """
-        own = {path: t for path, t in walk(self) if isinstance(t, Tensor)}
+        own = _by_path(self)
         given = {path: t for path, t in state.items() if path in own or not path.endswith("num_batches_tracked")}
         result = Loaded([p for p in own if p not in given], [p for p in given if p not in own])
         problems = [f"missing {p!r}" for p in result.missing] + [f"unexpected {p!r}" for p in result.unexpected]
@@ -234,6 +237,17 @@ def walk(root: Any, path: str = "", above: tuple[int, ...] = (), deep: bool = Tr
 def inner_layers(root: Layer) -> list[Layer]:
     """``root`` and every Layer inside it, each once. (``root.layers()`` without itself, where no attribute hides it.)"""
     return [root, *(layer for _, layer in _once(walk(root)) if isinstance(layer, Layer) and layer is not root)]
+
+
+def _by_path(root: Layer) -> dict[str, Tensor]:
+    """The parameters and buffers inside ``root``, under each of their paths. ValueError where two have one path."""
+    found: dict[str, Tensor] = {}
+    for path, t in walk(root):
+        if isinstance(t, Tensor) and found.setdefault(path, t) is not t:
+            raise ValueError(
+                f"{type(root).__name__}: two parameters or buffers are named {path!r}; rename one of the layers"
+            )
+    return found
 
 
 def _once(found: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
