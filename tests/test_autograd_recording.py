@@ -48,6 +48,53 @@ def test_as_decorators_also_of_recursive_functions():
         assert not recording()
 
 
+def test_a_decorated_generator_records_nothing_in_its_own_steps():
+    @tn.no_grad()
+    def steps():
+        try:
+            sent = yield recording()
+            while sent != "end":
+                try:
+                    sent = yield sent, recording()
+                except KeyError:  # noqa: PERF203
+                    sent = yield "caught", recording()
+            return recording()
+        finally:
+            ended.append(recording())
+
+    ended = []
+    generator = steps()
+    assert [next(generator), recording()] == [False, True]
+    assert [generator.send(1), recording()] == [(1, False), True]
+    assert [generator.throw(KeyError), recording()] == [("caught", False), True]
+    with pytest.raises(StopIteration) as end:
+        generator.send("end")
+    assert [end.value.value, ended, recording()] == [False, [False], True]
+    generator = steps()
+    next(generator)
+    generator.close()
+    assert [ended, recording()] == [[False, False], True]
+    generator = steps()
+    next(generator)
+    with pytest.raises(ValueError, match="from outside"):
+        generator.throw(ValueError("from outside"))
+    assert [ended, recording()] == [[False] * 3, True]
+
+
+def test_async_functions_cannot_be_decorated():
+    """Other functions of the thread run where they wait."""
+
+    async def coroutine():
+        pass
+
+    async def generator():
+        yield
+
+    for function in (coroutine, generator):
+        with pytest.raises(TypeError, match="no_grad decorates no async function"):
+            tn.no_grad()(function)
+
+
 def test_an_exception_ends_the_block_as_its_end_does():
     for block in (tn.no_grad, tn.enable_grad):
         with pytest.raises(KeyError), block():

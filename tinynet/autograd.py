@@ -7,8 +7,10 @@ records nothing; on Tensors with ``create_graph=True``, which records the backwa
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,33 @@ class _Recording(ContextDecorator):
     def __init__(self) -> None:
         self._outer: list[str] = []
 
+    def __call__(self, function: Any) -> Any:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{type(self).__name__} decorates no async function; put a `with` block around what has no await"
+            )
+        return self._steps_of(function) if inspect.isgeneratorfunction(function) else super().__call__(function)
+
+    def _steps_of(self, function: Any) -> Any:
+        """A generator function each of whose steps runs in the mode, and who asks for the steps in their own."""
+
+        @wraps(function)
+        def stepping(*arguments: Any, **keywords: Any) -> Any:
+            generator = function(*arguments, **keywords)
+            step, given = generator.send, None
+            try:
+                while True:
+                    with self._recreate_cm():
+                        value = step(given)
+                    try:
+                        step, given = generator.send, (yield value)
+                    except BaseException as error:  # thrown in, or GeneratorExit where it is closed
+                        step, given = generator.throw, error
+            except StopIteration as end:
+                return end.value
+
+        return stepping
+
     def _recreate_cm(self) -> _Recording:
         return type(self)()  # a decorated function may recurse or run in two threads: each call its own
 
@@ -40,6 +69,9 @@ class _Recording(ContextDecorator):
 
 class no_grad(_Recording):
     """``with tn.no_grad():`` or ``@tn.no_grad()``: ops record nothing, in this thread.
+
+    A generator function that is decorated pauses recording in its own steps only; a ``with`` block in a generator goes on
+    where the generator waits at a ``yield``, in whatever asked for the value.
 
     >>> x = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
