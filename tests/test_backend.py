@@ -336,3 +336,27 @@ def test_randn_is_normal(dtype):
     assert abs(x.mean()) < 0.01
     assert abs(x.var() - 1) < 0.02
     assert abs((np.abs(x) < 1.96).mean() - 0.95) < 0.005
+
+
+def test_dtypes_that_no_tensor_has():
+    for dtype in ("complex64", str, object, "datetime64[s]"):
+        with pytest.raises(TypeError, match="dtype: expected one of floats, integers or booleans, got"):
+            tn.tensor([1, 2], dtype=dtype)
+    with pytest.raises(TypeError, match="data: expected numbers, got an array of dtype object from NoneType"):
+        tn.tensor(None)
+
+
+def test_an_integer_that_does_not_fit_is_not_wrapped():
+    assert tn.tensor([2**63 - 1, -(2**63)]).tolist() == [2**63 - 1, -(2**63)]
+    for data in (2**63, [2**63, 2**64 - 1], [np.uint64(2**63)]):
+        with pytest.raises(ValueError, match=r"does not fit into int64; pass dtype='uint64'"):
+            tn.tensor(data)
+    assert tn.tensor(2**63, dtype="uint64").item() == 2**63
+    assert tn.tensor(np.zeros(0, np.uint64)).dtype == np.uint64
+    assert tn.tensor([np.uint64(3)]).dtype == np.int64
+
+
+def test_a_tensor_as_an_index():
+    assert [10, 20, 30][tn.tensor(2)] == 30
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        range(tn.tensor(2.0))

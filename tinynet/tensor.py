@@ -6,6 +6,7 @@ else: no tape, no closures, no reference cycles, so that a graph is freed the mo
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class _Mode(threading.local):
 
 
 mode = _Mode()
+KINDS = "fiub"  # of the dtypes that a Tensor may have: floats, integers, booleans
 NONE: dict[str, Any] = {}  # the keywords of every Tensor that has none; nobody writes into it
 
 
@@ -43,7 +45,8 @@ class Tensor:
     Unlike PyTorch, ``numpy()`` works on a Tensor that requires a gradient too, and ``2.0 * int_tensor`` and other results
     without a float operand are float32.
 
-    Raises ``TypeError`` for data that is no array of numbers, ``ValueError`` for an integer Tensor requiring a gradient.
+    Raises ``TypeError`` for data that is no array of numbers and a ``dtype`` of none, ``ValueError`` for an integer Tensor
+    requiring a gradient and an integer that no int64 holds.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -181,7 +184,7 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        return self.item().__index__()  # type: ignore[union-attr]  # a float has none, and Python says so
+        return operator.index(self.item())  # type: ignore[arg-type]  # of a float a TypeError, as everywhere
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -276,19 +279,28 @@ def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Any:
     if isinstance(data, Tensor):
         data, device = data.data, device or data.device
     elif not is_array(data):
-        array = np.asarray(data)
-        if dtype is None and not isinstance(data, np.generic):
-            array = array.astype(
-                {"f": np.float32, "i": np.int64, "u": np.int64}.get(array.dtype.kind, array.dtype), copy=False
-            )
-        data = array
+        data = _array_of(data, dtype)
     if device is None and array_module(data) is np:
         device = default_device()
-    if data.dtype.kind not in "fiub":
-        raise TypeError(f"data: expected numbers, got an array of dtype {data.dtype} from {type(data).__name__}")
+    if data.dtype.kind not in KINDS:
+        raise TypeError(f"data: expected numbers, got an array of dtype {data.dtype}")
     if dtype is not None:
+        if np.dtype(dtype).kind not in KINDS:
+            raise TypeError(f"dtype: expected one of floats, integers or booleans, got {np.dtype(dtype)}")
         data = data.astype(dtype, copy=False)
     return data if device is None else to_device(data, device)
+
+
+def _array_of(data: Any, dtype: Any) -> np.ndarray:
+    """Numbers and lists as an array: of float32, int64 or bool, unless ``dtype`` is to come or it is a NumPy scalar."""
+    array = np.asarray(data)
+    if array.dtype.kind not in KINDS:
+        raise TypeError(f"data: expected numbers, got an array of dtype {array.dtype} from {type(data).__name__}")
+    if dtype is not None or isinstance(data, np.generic):
+        return array
+    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"data: {array.max()} does not fit into int64; pass dtype='uint64' or dtype='float32'")
+    return array.astype({"f": np.float32, "i": np.int64, "u": np.int64}.get(array.dtype.kind, array.dtype), copy=False)
 
 
 def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
