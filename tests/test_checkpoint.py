@@ -85,6 +85,28 @@ def test_what_cannot_be_saved(path, bad):
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.parametrize(
+    ("tensors", "error", "problem"),
+    [
+        ({"__metadata__": 1.0}, ValueError, "save: '__metadata__' is the format's own name"),
+        ({3: 1.0}, TypeError, "save: names are texts, got 3"),
+        ({None: 1.0}, TypeError, "save: names are texts, got None"),
+    ],
+)
+def test_names_that_cannot_be_saved(path, tensors, error, problem):
+    """A file with an array of the first could be written, and never read."""
+    tn.save(path, {"x": [1.0]})
+    with pytest.raises(error, match=problem):
+        tn.save(path, tensors)
+    assert tn.load(path)["x"].tolist() == [1.0]
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="here the longest float is float64")
+def test_a_dtype_that_safetensors_does_not_have(path):
+    with pytest.raises(TypeError, match="save: 'x': safetensors has no "):
+        tn.save(path, {"x": np.ones(2, np.longdouble)})
+
+
 def test_files_move_to_and_from_safetensors(path):
     tn.save(path, tensors())
     for name, array in safetensors.numpy.load_file(path).items():
@@ -204,6 +226,36 @@ def test_permissions_are_those_of_any_new_file(path):
     plain = path.with_name("plain")
     plain.write_bytes(b"")
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_file_that_is_replaced_keeps_its_permissions(path):
+    """Weights that nobody else may read stay so."""
+    tn.save(path, {"x": [1.0]})
+    path.chmod(0o600)
+    tn.save(path, {"x": [2.0]})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there that not everybody has")
+def test_a_link_stays_a_link(path):
+    link = path.with_name("latest")
+    link.symlink_to(path.name)
+    for content in ([1.0], [2.0]):  # a file that is not there yet, and one that is
+        tn.save(link, {"x": content})
+        assert link.is_symlink()
+        assert tn.load(path)["x"].tolist() == content
+    assert sorted(os.listdir(path.parent)) == sorted([path.name, "latest"])
+
+
+def test_what_is_no_file_is_not_replaced(path):
+    places = [path.parent] if os.name == "nt" else [path.parent, path.with_name("pipe")]
+    for place in places:
+        if place != path.parent:
+            os.mkfifo(place)
+        with pytest.raises(OSError, match="is no file"):
+            tn.save(place, {"x": [1.0]})
+        assert not place.is_file()
 
 
 def test_no_folder(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def save(path: str | os.PathLike, tensors: dict[str, Any], metadata: dict[str, s
     """Write Tensors or arrays by name to a safetensors file; PyTorch's safetensors reads it, too.
 
     An existing file is replaced in one step; on an error it stays as it was and nothing else is left behind. Raises
-    ``FileNotFoundError`` where there is no such folder, ``TypeError`` naming what is no array of numbers.
+    ``FileNotFoundError`` where there is no such folder, ``TypeError`` naming what is no array of numbers, of a dtype that
+    safetensors does not have, or no name, ``ValueError`` for the name ``__metadata__``, which is the format's own.
     """
     arrays = {name: _plain(name, t) for name, t in tensors.items()}
     metadata = {"format": "np", **(metadata or {})}
@@ -44,18 +46,24 @@ def save(path: str | os.PathLike, tensors: dict[str, Any], metadata: dict[str, s
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
     """Write a file in one step: written beside its place, flushed and renamed, so that nobody sees half of it.
 
-    An existing file is replaced; on an error it stays as it was and nothing else is left behind. Raises
-    ``FileNotFoundError`` where there is no such folder.
+    An existing file is replaced, and its permissions kept; where it is a link, that which it leads to. On an error it
+    stays as it was and nothing else is left behind. Raises ``FileNotFoundError`` where there is no such folder, ``OSError``
+    where a folder or a device stands under that name.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {str(path.parent)!r} to save {path.name!r} in")
+    replaced = path.is_file()
+    if path.exists() and not replaced:
+        raise OSError(f"{str(path)!r} is no file, which could be replaced")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(partial, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if replaced:
+            shutil.copymode(path, partial)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -64,10 +72,16 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
 
 def _plain(name: str, value: Any) -> np.ndarray:
     """The value as a NumPy array in row-major order and this machine's byte order."""
+    if not isinstance(name, str):
+        raise TypeError(f"save: names are texts, got {name!r}")
+    if name == "__metadata__":
+        raise ValueError(f"save: {name!r} is the format's own name for what is no array; give this one another")
     try:
         array = as_array(value, device="cpu")
     except TypeError as error:
         raise TypeError(f"save: {name!r}: {error}") from None
+    if array.dtype.itemsize > 8:
+        raise TypeError(f"save: {name!r}: safetensors has no {array.dtype}; give it as float64")
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
