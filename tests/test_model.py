@@ -120,6 +120,9 @@ def test_predict_arguments():
             model.predict(x, batch_size=batch_size)
     with pytest.raises(ValueError, match=r"Linear\(4, 8\): the input has shape \(50, 3\)"):
         model.predict(x[:, :3])
+    for output, kind in ((lambda y: (y, y), "tuple"), (lambda y: {"y": y}, "dict"), (lambda y: None, "NoneType")):
+        with pytest.raises(TypeError, match=f"predict: forward returned a {kind}, expected one Tensor"):
+            tn.Sequential(model, L.Lambda(output)).predict(x)
 
 
 # ---------------------------------------------------------------------------------------------------------- summary

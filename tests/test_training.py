@@ -237,6 +237,18 @@ def test_what_is_no_optimizer(optimizer):
         fit(optimizer=optimizer)
 
 
+@pytest.mark.parametrize("loss", [None, "mse", L.MSELoss])
+def test_what_is_no_loss(loss):
+    with pytest.raises(TypeError, match=r"fit: loss is .*, expected a function of \(outputs, targets\)"):
+        fit(loss=loss)
+
+
+@pytest.mark.parametrize("scheduler", [optim.schedulers.StepLR, "step"])
+def test_what_is_no_scheduler(scheduler):
+    with pytest.raises(TypeError, match=r"fit: scheduler is .*, expected one such as schedulers.StepLR\(optimizer, 10\)"):
+        fit(scheduler=scheduler)
+
+
 # -------------------------------------------------------------------------------------------------------- metrics
 
 
@@ -362,6 +374,21 @@ def test_another_error_in_a_callback_comes_out():
     for callback in (fail, Listener(batch=fail)):
         with pytest.raises(KeyError, match="mine"):
             fit(callbacks=[callback])
+
+
+@pytest.mark.parametrize("metrics", ["accuracy", ["accuracy"], {"acc": "accuracy"}, tn.metrics.accuracy, 3, [None]])
+def test_what_is_no_metric(metrics):
+    model = net()
+    before = model.state_dict()["0.weight"].numpy()
+    for use in (lambda: fit(model, metrics=metrics), lambda: model.evaluate(data(), metrics=metrics)):
+        with pytest.raises(TypeError, match=r"metrics: expected functions of \(outputs, targets\)"):
+            use()
+    np.testing.assert_array_equal(model[0].weight.numpy(), before)  # it is found before the first step
+
+
+def test_one_callback_is_no_list():
+    with pytest.raises(TypeError, match="callbacks: expected a list of them, got <function"):
+        fit(callbacks=lambda model, history: None)
 
 
 @pytest.mark.parametrize("callback", [Listener, Listener(), "stop", None])

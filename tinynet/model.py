@@ -79,12 +79,16 @@ class Model(Layer):
         says (it has not been tried on a GPU yet). A smaller last batch is run as it stands.
 
         Raises ``ValueError`` for epochs below 0, another ``step_scheduler``, data that are no batches of inputs and
-        targets, and by the loss; ``TypeError`` for what is no optimizer or callback.
+        targets, and by the loss; ``TypeError`` for what is no optimizer, loss, metric, scheduler or callback.
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r}, expected an integer of at least 0")
         if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
             raise TypeError(f"fit: optimizer is {optimizer!r}, expected an optimizer such as optim.Adam(model)")
+        if isinstance(loss, type) or not callable(loss):
+            raise TypeError(f"fit: loss is {loss!r}, expected a function of (outputs, targets) such as cross_entropy")
+        if scheduler is not None and (isinstance(scheduler, type) or not hasattr(scheduler, "step")):
+            raise TypeError(f"fit: scheduler is {scheduler!r}, expected one such as schedulers.StepLR(optimizer, 10)")
         if capture and getattr(optimizer, "needs_closure", False):
             raise ValueError(f"fit: capture is True, expected False for {type(optimizer).__name__}, whose steps differ")
         if step_scheduler not in ("epoch", "batch"):
@@ -120,7 +124,8 @@ class Model(Layer):
     def predict(self, *inputs: Any, batch_size: int = 1024) -> Tensor:
         """The outputs for the inputs (an array for each input of ``forward``), in evaluation mode, a batch at a time.
 
-        Nothing is recorded. ``ValueError`` for no inputs, inputs of unequal lengths, and a ``batch_size`` below 1.
+        Nothing is recorded. ``ValueError`` for no inputs, inputs of unequal lengths, and a ``batch_size`` below 1;
+        ``TypeError`` where ``forward`` returns something else than one Tensor.
         """
         arrays = [as_array(x) for x in inputs]
         lengths = {len(x) for x in arrays}
@@ -130,8 +135,12 @@ class Model(Layer):
             raise ValueError(f"predict: batch_size is {batch_size!r}, expected at least 1")
         with evaluating(self):
             starts = range(0, max(*lengths, 1), batch_size)
-            parts = [self(*(make(x[i : i + batch_size]) for x in arrays)).data for i in starts]
-        return make(array_module(parts[0]).concatenate(parts))
+            parts = [self(*(make(x[i : i + batch_size]) for x in arrays)) for i in starts]
+        if not isinstance(parts[0], Tensor):
+            raise TypeError(
+                f"predict: forward returned a {type(parts[0]).__name__}, expected one Tensor; call the model itself"
+            )
+        return make(array_module(parts[0].data).concatenate([part.data for part in parts]))
 
     def summary(self, input_shape: Any, dtype: Any = np.float32) -> Summary:
         """A table of layers, output shapes, parameter counts and multiply-adds for one sample (no batch axis).

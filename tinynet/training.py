@@ -70,6 +70,10 @@ def as_metrics(metrics: Any, loss: Callable) -> Metrics:
     """Metrics by name. None: accuracy where the loss is the cross-entropy, none elsewhere."""
     if metrics is None:
         metrics = [accuracy] if loss is F.cross_entropy else []
+    several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+    metrics = metrics if isinstance(metrics, dict) or not several else list(metrics)
+    if not several or not all(map(callable, metrics.values() if isinstance(metrics, dict) else metrics)):
+        raise TypeError(f"metrics: expected functions of (outputs, targets), in a list or a dict by name, got {metrics!r}")
     if not isinstance(metrics, dict):
         named = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
         metrics = dict(named)
@@ -250,6 +254,8 @@ def _move(scheduler: Any, metric: Any) -> None:
 
 
 def _checked(callbacks: Iterable[Any]) -> tuple[Any, ...]:
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: expected a list of them, got {callbacks!r}")
     callbacks = tuple(callbacks)
     for callback in callbacks:
         if inspect.isclass(callback) or not (callable(callback) or any(hasattr(callback, e) for e in EVENTS)):
