@@ -212,6 +212,13 @@ def test_paths_over_a_function_of_the_user(tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_paths_that_stay_where_they_are(tmp_path):
+    pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
+    found = trajectories(surfaces.rosenbrock, {"SGD": optim.SGD}, start=(1, 1), steps=3, lrs=0.001)
+    assert set(found.values["SGD"]) == {0.0}
+    found.plot(tmp_path / "a.svg")  # a warning of matplotlib's would be an error
+
+
 def test_the_animation_grows_and_ends_with_everything(tmp_path):
     image_module = pytest.importorskip("PIL.Image", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
     paths(8).animate(tmp_path / "a.gif", fps=20)

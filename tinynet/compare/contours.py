@@ -145,7 +145,8 @@ class Board:
         if below > 0:
             plain_log(self.curve.yaxis, (max(below / 1.5, 1e-16), above * 1.5))
         else:
-            self.curve.set_ylim(below - 0.05 * (above - below), above + 0.05 * (above - below))
+            margin = 0.05 * (above - below) or 0.5  # where nothing moves
+            self.curve.set_ylim(below - margin, above + margin)
         label_axes(self.curve, "step", self.found.value_name)
         figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
 

@@ -101,6 +101,8 @@ def compare_optimizers(
     rates, numbers = checked_rates(WHO, factories, lrs), checked_seeds(WHO, seeds)
     every = None if evaluate_every is None else checked_int(f"{WHO}: evaluate_every", evaluate_every, 1)
     held_out = None if validation is None else as_loader(validation, 1024, shuffle=False)
+    if held_out is not None and len(held_out) == 0:
+        raise ValueError(f"{WHO}: validation has no batches")
     plan = Plan(loss, checked_int(f"{WHO}: epochs", epochs, 1), every, held_out, as_metrics(metrics, loss))
     named = [] if validation is None else [f"val_{name}" for name in ("loss", *plan.metrics)]
     wanted = checked_targets(WHO, targets, named)

@@ -44,6 +44,8 @@ class Start:
     """
 
     def __init__(self, who: str, make_model: Callable[[], Layer], train: Any, batch_size: int, seed: int):
+        if isinstance(make_model, Layer) or not callable(make_model):
+            raise TypeError(f"{who}: make_model is {make_model!r}, expected a function that makes a model: lambda: ...")
         self.who, self.make_model, self.seed = who, make_model, seed
         self.train = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, seed=seed)
         if len(self.train) == 0:
