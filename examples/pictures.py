@@ -3,11 +3,21 @@
 A picture is a function of a matplotlib figure and of what it shows; ``draw`` makes the figure and writes the file.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 
 from tinynet.compare.pictures import COLOURS, label_axes, new_figure
+
+ENDINGS = (".png", ".svg", ".pdf", ".jpg")
+
+
+def image_file(text: str) -> str:
+    """A file for a picture on the command line. What is wrong with it is told now rather than after the training."""
+    if Path(text).suffix.lower() not in ENDINGS or Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"expected a file that ends in {', '.join(ENDINGS)}, got {text!r}")
+    return text
 
 
 def draw(path, picture, *arguments) -> None:

@@ -15,7 +15,7 @@ import math
 import sys
 
 import numpy as np
-from pictures import COLOURS, draw, label_axes
+from pictures import COLOURS, draw, image_file, label_axes
 from tqdm import tqdm
 from train_mnist import whole_number
 
@@ -239,7 +239,8 @@ def main(argv: list[str] | None = None) -> tuple[float, dict[float, np.ndarray]]
     add = parser.add_argument
     add("--steps", type=whole_number, default=2500, metavar="N", help="of training on the equation (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the first weights (default: %(default)s)")
-    add("--plot", default="out/second_order.png", metavar="PATH", help="where the picture goes (default: %(default)s)")
+    add("--plot", type=image_file, default="out/second_order.png", metavar="PATH",
+        help="where the picture goes (default: %(default)s)")  # fmt: skip
     args = parser.parse_args(argv)
 
     tn.manual_seed(args.seed)

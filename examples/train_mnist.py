@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from networks import NETWORKS
-from pictures import draw, training_picture
+from pictures import draw, image_file, training_picture
 
 import tinynet as tn
 from tinynet import optim
@@ -82,10 +82,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--batch-size", type=whole_number, default=128, metavar="N", help="images in a step (default: %(default)s)")
     add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
     add("--seed", type=int, default=0, help="of the first weights and the order of the images (default: %(default)s)")
-    add("--plot", default="out/train_mnist.png", metavar="PATH", help="where the picture goes (default: %(default)s)")
+    add("--plot", type=image_file, default="out/train_mnist.png", metavar="PATH",
+        help="where the picture goes (default: %(default)s)")  # fmt: skip
     args = parser.parse_args(argv)
     if args.hidden is not None and args.model != "mlp":
         parser.error(f"argument --hidden: only the mlp has hidden layers to choose, not the {args.model}")
+    if args.save and Path(args.save).is_dir():
+        parser.error(f"argument --save: expected a file, {args.save!r} is a folder")
     return args
 
 

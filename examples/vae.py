@@ -12,7 +12,7 @@ import argparse
 import sys
 
 import numpy as np
-from pictures import COLOURS, draw, label_axes
+from pictures import COLOURS, draw, image_file, label_axes
 from train_mnist import digits, whole_number
 
 import tinynet as tn
@@ -91,7 +91,8 @@ def main(argv: list[str] | None = None) -> tn.History:
     add("--latent", type=whole_number, default=10, metavar="N", help="hidden numbers of a digit (default: %(default)s)")
     add("--limit", type=whole_number, metavar="N", help="train on the first N images only (default: all 60,000)")
     add("--seed", type=int, default=0, help="of the weights, the order and the noise (default: %(default)s)")
-    add("--plot", default="out/vae.png", metavar="PATH", help="where the picture goes (default: %(default)s)")
+    add("--plot", type=image_file, default="out/vae.png", metavar="PATH",
+        help="where the picture goes (default: %(default)s)")  # fmt: skip
     args = parser.parse_args(argv)
 
     tn.manual_seed(args.seed)

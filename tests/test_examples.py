@@ -264,6 +264,10 @@ def test_help_explains_every_option_with_its_default(example, capsys, name):
         ("compare_optimizers.py --optimizers SGB", 2, r"error: argument --optimizers: invalid choice: 'SGB'"),
         ("second_order.py --seed -1", 1, r"^second_order: seed: expected an integer of at least 0, got -1$"),
         ("second_order.py --steps 0", 2, r"error: argument --steps: expected an integer of at least 1, got '0'$"),
+        ("train_mnist.py --save .", 2, r"error: argument --save: expected a file, '\.' is a folder$"),
+        ("train_mnist.py --plot a.foo", 2, r"error: argument --plot: expected a file that ends in .png, .*, got 'a\.foo'$"),
+        ("vae.py --plot here", 2, r"error: argument --plot: expected a file that ends in .png, .*, got 'here'$"),
+        ("second_order.py --plot a.foo", 2, r"error: argument --plot: expected a file that ends in .png"),
         ("compare_optimizers.py --limit few", 2, r"error: argument --limit: expected an integer of at least 1, got 'few'$"),
     ],
 )
