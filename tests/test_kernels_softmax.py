@@ -69,6 +69,12 @@ def test_gradients_that_are_broadcast_and_ids_of_any_kind(monkeypatch):
     for kind in ("int64", "int32", "uint8"):
         (_, slope), (_, expected) = both(monkeypatch, x, ids.astype(kind)[::1], g)
         np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-7)
+    for kind in (">i8", ">i2", ">u4"):  # which no compiled loop takes as they are
+        for arguments in ({"reduction": "none"}, {"weight": np.ones(10, "float32"), "ignore_index": 3}):
+            scores = tn.Tensor(x, requires_grad=True)
+            loss = F.cross_entropy(scores, ids.astype(kind), **arguments)
+            np.testing.assert_array_equal(loss.numpy(), F.cross_entropy(x, ids, **arguments).numpy())
+            loss.sum().backward()
     strided = np.repeat(ids, 2)[::2]
     np.testing.assert_array_equal(cross_entropy(x, strided), cross_entropy(x, ids))
 

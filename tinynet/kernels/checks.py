@@ -29,8 +29,8 @@ _open: set[int] = set()  # GPUs with checks since the report was last read
 def checked_ids(ids: Any, low: int, stop: int, message: Message, ignored: int | None = None) -> tuple[Any, Any]:
     """Integer ids of any shape, which have to lie in [low, stop) or be equal to ``ignored``.
 
-    Returns the ids, and how many of them are not ignored: a number or, on a GPU, an array there without axes. Ignored ids
-    come back as -1; on a GPU all as int64, with 0 for those out of range.
+    Returns the ids, in the machine's order of bytes, and how many of them are not ignored: a number or, on a GPU, an array
+    there without axes. Ignored ids come back as -1; on a GPU all as int64, with 0 for those out of range.
 
     Raises ``IndexError`` for the first id out of range: at once on a CPU, in ``settle`` on a GPU.
     """
@@ -49,6 +49,8 @@ def checked_ids(ids: Any, low: int, stop: int, message: Message, ignored: int | 
 
 
 def _checked_here(ids: np.ndarray, low: int, stop: int, message: Message, ignored: int | None) -> tuple[Any, Any]:
+    if not ids.dtype.isnative:
+        ids = ids.astype(ids.dtype.newbyteorder("="))  # compiled loops take no other
     if ids.size == 0 or (_all_in(ids, low, stop) and (ignored is None or not low <= ignored < stop)):
         return ids, ids.size  # the usual case
     skipped = ids == ignored if ignored is not None else np.zeros(ids.shape, bool)
@@ -59,7 +61,7 @@ def _checked_here(ids: np.ndarray, low: int, stop: int, message: Message, ignore
 
 
 def _all_in(ids: np.ndarray, low: int, stop: int) -> bool:
-    if low == 0 and ids.dtype.isnative:
+    if low == 0:
         return int(ids.view(ids.dtype.char.upper()).max()) < stop  # one look: read without a sign, an id below 0 is large
     return int(ids.min()) >= low and int(ids.max()) < stop
 
