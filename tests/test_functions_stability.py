@@ -41,6 +41,19 @@ def test_softmax_and_its_logarithm_of_logits_of_any_size(dtype):
         assert np.isfinite(tn.grad(y, a)[0].numpy()).all()
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((0,), 0), ((3, 0), 1), ((3, 0), 0), ((0, 3), 0), ((2, 0, 3), 1)])
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_softmax_and_logsumexp_of_no_elements(shape, axis, dtype):
+    a = Tensor(np.zeros(shape, dtype), requires_grad=dtype == "float32")
+    without = shape[:axis] + shape[axis + 1 :]
+    for f, expected in ((F.softmax, shape), (F.log_softmax, shape), (F.logsumexp, without)):
+        y = f(a, axis=axis)
+        assert y.dtype == "float32"
+        np.testing.assert_array_equal(y.numpy(), np.full(expected, -np.inf))
+        if a.requires_grad:
+            assert tn.grad(y.sum(), a)[0].shape == shape
+
+
 def test_cross_entropy_of_huge_and_infinite_logits():
     losses = F.cross_entropy(Tensor(LOGITS), [0, 1, 2, 0], reduction="none")
     np.testing.assert_allclose(losses.numpy(), [0, math.log(3), math.log(2), 0])

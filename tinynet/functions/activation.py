@@ -165,4 +165,4 @@ def log_softmax(x, axis=-1):
     """log(softmax(x)) along ``axis``, exact where softmax would round to 0."""
     xp = array_module(x)
     x = x - finite_top(x, axis)
-    return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
+    return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True)) if x.size else x * 1.0  # of nothing: no logarithm of 0

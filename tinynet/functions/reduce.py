@@ -115,9 +115,10 @@ def _logsumexp_rule(g, y, x, axis, keepdims):
 
 
 def finite_top(x, axis):
-    """The largest element over ``axis`` (kept), 0 where that is infinite: what is taken from x before exp can overflow."""
+    """The largest element over ``axis`` (kept), 0 where that is infinite or there is none: what is taken from x before exp
+    can overflow."""
     xp = array_module(x)
-    top = x.max(axis=axis, keepdims=True)
+    top = (x.max if x.size else x.sum)(axis=axis, keepdims=True)
     return xp.where(xp.isfinite(top), top, 0)
 
 
@@ -125,7 +126,7 @@ def finite_top(x, axis):
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))) over ``axis`` without overflow: the largest element is taken out first, line by line.
 
-    -inf where all elements are, inf where one is.
+    -inf where all elements are or there are none, inf where one is.
     """
     xp = array_module(x)
     top = finite_top(x, axis)
