@@ -62,6 +62,17 @@ def test_a_window_of_padding_alone():
     assert not gradient(lambda a: F.max_pool1d(a, 2, 1, 1, dilation=2), many).any()
 
 
+def test_a_kernel_larger_than_x_in_ceil_mode():
+    """There is a window, with what there is of x in it, as in PyTorch; none where not even the next begins that far out."""
+    a = np.array([[[1.0, 4.0, 2.0]]])
+    assert F.max_pool2d(a, 4, ceil_mode=True).tolist() == [[[4.0]]]
+    assert F.max_pool1d(a, 4, ceil_mode=True).tolist() == [[[4.0]]]
+    assert gradient(lambda a: F.max_pool1d(a, 4, ceil_mode=True), a).tolist() == [[[0, 1, 0]]]
+    assert F.avg_pool1d(a, 5, padding=0, ceil_mode=True).tolist() == [[[7 / 3]]]
+    with pytest.raises(ValueError, match=r"max_pool1d: kernel_size 5 .* is larger than x"):
+        F.max_pool1d(a, 5, 2, ceil_mode=True)
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "int16", "float16"])
 def test_maxima_keep_their_dtype(dtype):
     a = whole(2, 3, 6, 6, high=100).astype(dtype)

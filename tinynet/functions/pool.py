@@ -108,14 +108,14 @@ def _windows(name: str, x: Any, n: int, kernel_size, stride, padding, dilation, 
         if p > span // 2:
             raise ValueError(f"{name}: padding is {padding!r}, expected at most half of kernel_size {kernel_size!r}")
         spare = size + 2 * p - span
-        if spare < 0:
+        out = spare // s + 1
+        if ceil_mode and spare % s and out * s < size + p:  # one more, that starts inside x or in the padding before it
+            out += 1
+        if out < 1:
             raise ValueError(
                 f"{name}: kernel_size {kernel_size!r} (dilation {dilation!r}) is larger than x of shape {x.shape} "
                 f"with padding {padding!r}"
             )
-        out = spare // s + 1
-        if ceil_mode and spare % s and out * s < size + p:  # one more, that starts inside x or in the padding before it
-            out += 1
         windows.append(Axis(size, k, s, p, d, out))
     return tuple(windows)
 
@@ -138,7 +138,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
     then starts inside x or in the padding before it. Padding never wins. The gradient of equal largest elements goes to the
     first of them.
 
-    ValueError for other shapes and numbers, a kernel larger than x, and padding of more than half a kernel.
+    ValueError for other shapes and numbers, a kernel too large for a single window, and padding of more than half a kernel.
 
     >>> max_pool2d([[[1.0, 2.0], [4.0, 3.0]]], 2).tolist()
     [[[4.0]]]
