@@ -131,8 +131,6 @@ FLOAT_FUNCTIONS = words(
 @pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8", "bool"])
 @pytest.mark.parametrize("name", FLOAT_FUNCTIONS)
 def test_float_functions_of_integers_give_float32(name, dtype):
-    if (name, dtype) == ("mse_loss", "bool"):
-        return  # NumPy does not subtract booleans
     ones = put(np.ones((2, 2), dtype))
     more = {"div": [ones], "mse_loss": [ones], "cross_entropy": [[0, 1]]}.get(name, [])
     function = getattr(F, name)
@@ -141,6 +139,44 @@ def test_float_functions_of_integers_give_float32(name, dtype):
         assert y.dtype == np.float32
         expected = function(ones.astype("float32"), *[m if isinstance(m, list) else m.astype("float32") for m in more])
         np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-6)
+
+
+IDS, LABELS = np.array([0, 1]), np.array([1, -1])
+OF_FLOATS = {
+    name: getattr(F, name) for name in words("softmax log_softmax logsumexp sigmoid logsigmoid silu hardsigmoid hardswish")
+}
+OF_FLOATS |= {f"norm {o}": lambda a, o=o: F.norm(a, o, axis=1) for o in (1, 2, 3, 0.5, np.inf)}
+OF_FLOATS |= {n: lambda a, n=n: getattr(F, n)(a[0], a[1]) for n in words("mse_loss l1_loss huber_loss smooth_l1_loss")}
+OF_FLOATS |= {
+    "softsign": F.softsign,
+    "cosine_similarity": lambda a: F.cosine_similarity(a, a[::-1]),
+    "cosine_embedding_loss": lambda a: F.cosine_embedding_loss(a, a[::-1], LABELS),
+    "margin_ranking_loss": lambda a: F.margin_ranking_loss(a[0], a[1], LABELS),
+    "triplet_margin_loss": lambda a: F.triplet_margin_loss(a, a[::-1], a[:, ::-1]),
+    "binary_cross_entropy_with_logits": lambda a: F.binary_cross_entropy_with_logits(a, a * 0),
+    "nll_loss": lambda a: F.nll_loss(a, IDS),
+    "cross_entropy": lambda a: F.cross_entropy(a, IDS),
+    "cross_entropy of each": lambda a: F.cross_entropy(a, IDS, reduction="none"),
+}
+FAR_APART = {
+    "uint8": [0, 5, 100, 255],
+    "int8": [-127, 5, 100, 127],
+    "uint16": [0, 5, 30, 65535],
+    "int16": [-300, 5, 30, 32767],
+    "uint32": [0, 5, 30, 70000],
+    "int64": [-300, 5, 30, 4_000_000_000],
+    "bool": [0, 1, 1, 0],
+}
+
+
+@pytest.mark.parametrize("dtype", FAR_APART)
+@pytest.mark.parametrize("name", OF_FLOATS)
+def test_integers_are_not_subtracted_or_squared_in_their_own_dtype(name, dtype):
+    """They would wrap round: the norm of bytes would be the root of what their squares leave modulo 256."""
+    a = np.array(FAR_APART[dtype]).reshape(2, 2)
+    y, expected = (OF_FLOATS[name](Tensor(put(a.astype(d)))) for d in (dtype, "float64"))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-5, atol=1e-30)
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - CASTS))

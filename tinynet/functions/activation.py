@@ -86,12 +86,12 @@ def softplus(x, beta=1.0, threshold=20.0):
 @op(lambda g, y, x: g / square(1 + abs(x)))  # as a quotient's derivative it would cancel out for a large |x|
 def softsign(x):
     """x / (1 + |x|)."""
-    return x / (1 + array_module(x).abs(x))
+    return x / (1.0 + array_module(x).abs(x))
 
 
 def hardsigmoid(x) -> Tensor:
     """(x + 3) / 6 limited to [0, 1]: straight lines in place of the sigmoid."""
-    return hardtanh(arraylike(x) + 3, 0.0, 6.0) / 6
+    return hardtanh(arraylike(x) + 3.0, 0.0, 6.0) / 6
 
 
 def _silu_rule(g, y, x):

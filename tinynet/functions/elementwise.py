@@ -14,6 +14,7 @@ from ..backend import array_module, is_array
 from ..op import op
 from ..tensor import Tensor, as_array
 from ..tensor import make as _make
+from .shape import arraylike
 
 # ----------------------------------------------------------------------------------------------------- arithmetic
 
@@ -346,3 +347,9 @@ def astype(x, dtype: Any) -> Tensor:
     if dtype.kind not in "fiub":
         raise TypeError(f"astype: expected a dtype of floats, integers or booleans, got {dtype}")
     return _make(x.data.astype(dtype))
+
+
+def floats(x: Any) -> Any:
+    """x as a Tensor of floats: integers and booleans as float32, for in their own dtype differences and squares wrap."""
+    x = arraylike(x)
+    return x if x.dtype.kind == "f" else astype(x, np.float32)

@@ -59,7 +59,7 @@ def _mean_cross_entropy(x, *, ids, ignored, message, found):
 
 @op(lambda g, y, x, ids: -g[:, None] * rows_of_ones(ids, x.shape[1], x.dtype), None)
 def _nll(x, ids):
-    return -x[_at(x, ids)]
+    return x[_at(x, ids)] * -1.0  # bytes have no -x
 
 
 def _ids(name: str, scores, targets) -> tuple[Any, Message]:

@@ -21,7 +21,7 @@ from ..kernels.gpu import norm as on_gpu
 from ..kernels.gpu.launch import takes
 from ..op import data_of, op
 from ..tensor import Tensor
-from .elementwise import astype
+from .elementwise import floats
 from .shape import arraylike, as_tuple, shape_of
 
 WORK = {np.dtype(np.float16): np.dtype(np.float32)}  # half precision is for storage: sums of its squares would overflow
@@ -195,11 +195,6 @@ def _standardised(x, weight, bias, moments, eps, plan) -> Tensor:
 # -------------------------------------------------------------------------------------------------- the five functions
 
 
-def _floats(x) -> Tensor:
-    x = arraylike(x)
-    return x if x.dtype.kind == "f" else astype(x, np.float32)
-
-
 def _check(name: str, x: Any, shape: tuple[int, ...], **arrays: Any) -> None:
     """Every array that is given has ``shape`` and lives where x does."""
     for argument, a in arrays.items():
@@ -248,7 +243,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
     >>> batch_norm([[1.0], [3.0]], None, None, training=True, eps=0.0).tolist()
     [[-1.0], [1.0]]
     """
-    x = _floats(x)
+    x = floats(x)
     n, channels, length = _channels("batch_norm", x)
     _check("batch_norm", x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if not training and (running_mean is None or running_var is None):
@@ -283,7 +278,7 @@ def instance_norm(
     """
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, momentum=momentum, eps=eps)
-    x = _floats(x)
+    x = floats(x)
     n, channels, length = _channels("instance_norm", x)
     collects = _collects("instance_norm", running_mean, running_var)
     _check("instance_norm", x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
@@ -305,7 +300,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5) -> Tensor:
 
     ValueError where the groups do not divide the channels, and for a batch of one value per group.
     """
-    x = _floats(x)
+    x = floats(x)
     n, channels, length = _channels("group_norm", x)
     if not isinstance(num_groups, (int, np.integer)) or num_groups < 1 or channels % num_groups:
         raise ValueError(f"group_norm: num_groups is {num_groups}, expected a divisor of the {channels} channels")
@@ -336,7 +331,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5) -> Tensor:
     >>> layer_norm([[1.0, 3.0], [2.0, 6.0]], 2, eps=0.0).tolist()
     [[-1.0, 1.0], [-1.0, 1.0]]
     """
-    return _last_axes("layer_norm", _floats(x), normalized_shape, weight, bias, eps, centred=True)
+    return _last_axes("layer_norm", floats(x), normalized_shape, weight, bias, eps, centred=True)
 
 
 def rms_norm(x, normalized_shape, weight=None, eps=None) -> Tensor:
@@ -345,6 +340,6 @@ def rms_norm(x, normalized_shape, weight=None, eps=None) -> Tensor:
     ``eps`` None is the spacing of x's dtype at 1, as in PyTorch. Zhang, Sennrich 2019, arXiv:1910.07467. ValueError for
     other shapes.
     """
-    x = _floats(x)
+    x = floats(x)
     eps = np.finfo(x.dtype).eps if eps is None else eps
     return _last_axes("rms_norm", x, normalized_shape, weight, None, eps, centred=False)

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import array_module
 from ..op import module_of, op
 from ..tensor import Tensor
-from .elementwise import abs, exp, pow, where
+from .elementwise import abs, exp, floats, pow, where
 from .shape import broadcast_to, expand_dims, flip, moveaxis, reshape
 
 VIEW_FROM = 16384  # elements: NumPy's broadcast_to takes 2 us, which fewer are written in
@@ -85,6 +85,7 @@ def std(x, axis=None, keepdims=False, ddof=0):
 
 @op(lambda g, y, x, axis, keepdims: _restore(g / where(y == 0, 1, y), x, axis) * x)
 def _norm2(x, axis, keepdims):
+    x = x if x.dtype.kind == "f" else x.astype(np.float32)  # the squares of bytes would wrap
     return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
 
 
@@ -99,6 +100,7 @@ def norm(x, ord=2, axis=None, keepdims=False) -> Tensor:
     """
     if ord in (None, 2):
         return _norm2(x, axis=axis, keepdims=keepdims)
+    x = floats(x)
     if ord in (np.inf, -np.inf):
         return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
@@ -119,7 +121,7 @@ def finite_top(x, axis):
     can overflow."""
     xp = array_module(x)
     top = (x.max if x.size else x.sum)(axis=axis, keepdims=True)
-    return xp.where(xp.isfinite(top), top, 0)
+    return xp.where(xp.isfinite(top), top, 0.0)  # a float: less an integer, bytes would wrap
 
 
 @op(_logsumexp_rule)

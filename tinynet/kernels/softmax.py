@@ -95,7 +95,7 @@ def at_least_one(kept: Any) -> Any:
 def _shifted(x: Any, xp: Any) -> Any:
     """x less each row's largest element, where that is finite (or the whole row would be NaN)."""
     top = x.max(axis=1, keepdims=True)
-    return x - xp.where(xp.isfinite(top), top, 0)
+    return x - xp.where(xp.isfinite(top), top, 0.0)  # a float: less an integer, bytes would wrap
 
 
 def _exponentials(x, e):
