@@ -69,7 +69,7 @@ def test_a_compiled_loop_gives_the_bits_of_array_code(rule, hyper, dtype, monkey
 @pytest.mark.parametrize("shared_from", [10**9, 0])
 def test_pieces_give_the_bits_of_the_whole_also_when_threads_share_them(rule, hyper, shared_from, monkeypatch, folder):
     monkeypatch.setattr(compiled, "WANTED", False)
-    monkeypatch.setattr(axpy, "axpy_of", lambda dtype: None)  # what BLAS rounds stands in test_axpy.py
+    monkeypatch.setattr(axpy, "sums_of", lambda dtype: None)  # what BLAS rounds stands in test_axpy.py
     monkeypatch.setattr(in_place, "SHARED_FROM", shared_from)
     arrays = arrays_for(rule, 2 * in_place.PIECE + 5, "float32")  # some pieces and a bit
     whole = rule(*arrays, **hyper)

@@ -5,17 +5,17 @@ clear; here there are one or two, kept from step to step. Adam on 1.8 million fl
 stands over whole arrays 15 ms, in pieces of 32,768 7.3 ms; in place 4.2 in pieces of 16,384, 3.8 of 49,152, 3.6 of
 262,144, 3.7 over whole arrays; PyTorch's default 6.
 
-A rule that is but sums of products (plain descent, momentum) gets by on fewer passes, with BLAS (``kernels.axpy``), which
-has threads of its own. Of any other a large update is shared by Python's threads, whose waking takes 40 to 100 us: on two,
-of the 1.8 million RMSprop 2.1 and 1.3 ms, Adam 3.2 and 1.9; of 235 thousand neither gains. (For 25 ms after a product
-BLAS's own threads still look for work on the same cores: Python's gain nothing then, and lose nothing.)
+Sums of products are BLAS's where an array is large (``kernels.axpy``). A large update is shared by Python's threads, whose
+waking takes 40 to 100 us: on two, of the 1.8 million RMSprop 1.95 and 1.15 ms, Adam 3.1 and 1.9; of 235 thousand neither
+gains. (For 25 ms after a product BLAS's own threads still look for work on the same cores: Python's gain nothing then, and
+lose nothing.)
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,21 +27,26 @@ PIECE = 262144  # elements of as many arrays as Adam has; more where a rule has 
 SHARED_FROM = 4_000_000  # elements that all calls together go through, from which threads share a step
 
 
+class Code(NamedTuple):
+    """``run(arrays..., numbers..., temporaries...)``, and the names of the temporaries."""
+
+    run: Callable[..., None]
+    temporaries: list[str]
+    whole: bool  # is done over whole arrays: it is but one sum, by BLAS's own threads
+
+
 class ArrayCode:
     """A rule's array code, made from its trace."""
 
     def __init__(self, rule: Trace):
-        self._rule = rule
-        self._run, self._temporaries = _made(rule, None)
-        self._fused: dict[np.dtype, Callable[..., None] | None] = {}
+        self._rule, self._plain = rule, _made(rule, None)
+        self._fused: dict[np.dtype, Code] = {}
 
-    def fused(self, dtype: np.dtype) -> Callable[..., None] | None:
-        """The same with BLAS; None but for sums of products that need no temporaries then, and where there is no BLAS."""
+    def fused(self, dtype: np.dtype) -> Code:
+        """The same with BLAS, where there is one: for large arrays."""
         if dtype not in self._fused:
-            sums = {line.op for line in self._rule.body} <= {"add", "subtract", "multiply"}
-            function = axpy.axpy_of(dtype) if sums else None
-            run, temporaries = (None, []) if function is None else _made(self._rule, function)
-            self._fused[dtype] = None if temporaries else run
+            sums = axpy.sums_of(dtype)
+            self._fused[dtype] = self._plain if sums is None else _made(self._rule, sums)
         return self._fused[dtype]
 
     def run(self, parameters: list[tuple], numbers: list[tuple]) -> None:
@@ -51,36 +56,43 @@ class ArrayCode:
         """
         dtype = parameters[0][0].dtype
         scalars = {one: [np.array(x, dtype) for x in one] for one in dict.fromkeys(numbers)}
-        temporaries = _scratch(self._temporaries, dtype)
-        length = PIECE * 6 // (len(parameters[0]) + len(temporaries))  # Adam has 4 arrays and 2 temporaries
-        large: list[tuple[list, list]] = []
+        large: list[tuple[Code, list]] = []
         for arrays, one in zip(parameters, numbers, strict=True):
-            size, values = arrays[0].size, scalars[one]
-            if size >= axpy.LEAST and (fused := self.fused(dtype)) is not None:
-                fused(*arrays, *values)
-            elif size <= length:
-                self._run(*arrays, *values, *[a[:size] for a in temporaries])
+            size = arrays[0].size
+            code = self._plain if size < axpy.LEAST else self.fused(dtype)
+            if size < axpy.LEAST or code.whole:
+                _do(code, [*arrays, *scalars[one]])
             else:
-                large += [([a[part] for a in arrays], values) for part in pieces(size, length)]
+                length = PIECE * 6 // (len(arrays) + len(code.temporaries))  # Adam has 4 arrays and 2 temporaries
+                large += [(code, [*(a[part] for a in arrays), *scalars[one]]) for part in pieces(size, length)]
         if large:
-            self._share(large, length, dtype)
+            self._share(large)
 
-    def _share(self, parts: list[tuple[list, list]], length: int, dtype: np.dtype) -> None:
+    def _share(self, parts: list[tuple[Code, list]]) -> None:
         def work(start: int, stop: int) -> None:
-            temporaries = _scratch(self._temporaries, dtype)
-            for arrays, values in parts[start:stop]:
-                self._run(*arrays, *values, *[a[: arrays[0].size] for a in temporaries])
+            for code, arguments in parts[start:stop]:
+                _do(code, arguments)
 
-        pays = len(parts) * length * len(self._rule.body) >= SHARED_FROM
-        parallel(work, len(parts), 1 if pays else len(parts))
+        if sum(arguments[0].size for _, arguments in parts) * len(self._rule.body) >= SHARED_FROM:
+            parallel(work, len(parts), 1)
+        else:
+            work(0, len(parts))
 
 
-def _made(rule: Trace, function: Callable | None) -> tuple[Callable[..., None], list[str]]:
-    """``update(arrays..., numbers..., temporaries...)``, and the names of the temporaries; with ``axpy``, if it is given."""
-    text, temporaries = source.array_source(rule, fused=function is not None)
-    names: dict[str, Any] = {"axpy": function, **{op: getattr(np, op) for op in source.ARRAY_CODE}}
+def _do(code: Code, arguments: list) -> None:
+    code.run(*arguments, *[a[: arguments[0].size] for a in _scratch(code.temporaries, arguments[0].dtype)])
+
+
+def _made(rule: Trace, sums: axpy.Sums | None) -> Code:
+    """With BLAS's sums, if they are given."""
+    text, temporaries = source.array_source(rule, fused=sums is not None)
+    names: dict[str, Any] = {op: getattr(np, op) for op in source.ARRAY_CODE}
+    names |= {} if sums is None else sums._asdict()
     exec(text, names)
-    return names["update"], temporaries
+    alone = text.count("\n") == 2 and " axpy(" in text
+    if sums is not None and alone:
+        names["axpy"] = sums.shared
+    return Code(names["update"], temporaries, whole=alone)
 
 
 def pieces(size: int, length: int) -> list[slice]:

@@ -114,27 +114,28 @@ def _read(rule: Trace) -> list[str]:
 def array_source(rule: Trace, fused: bool = False) -> tuple[str, list[str]]:
     """``update(arrays..., numbers..., temporaries...)`` in NumPy calls that write into what is there already.
 
-    ``fused``: where a product of a number and an array is added to an array in place, in one call of ``kernels.axpy``.
+    ``fused``: sums of an array and a number's multiple of another in the one call that ``kernels.axpy`` has for them.
 
     Also the names of the temporaries that it wants: f0, f1, ... of the arrays' own dtype, q0, ... for conditions. An
     operation writes over an operand where that is needed no more, else over another temporary, and one that makes a result
     over the array itself as soon as its old value is needed no more. (Writing over an operand: Momentum on 784 thousand
     weights 690 µs, else 780.)
     """
-    end = len(rule.body)
-    last = {x: k for k, line in enumerate(rule.body) for x in line.operands}  # the line that needs it last
+    body = _sums(rule) if fused else rule.body
+    end = len(body)
+    last = {x: k for k, line in enumerate(body) for x in line.operands}  # the line that needs it last
     last |= dict.fromkeys(rule.results.values(), end)
     into = {result: array for array, result in rule.results.items() if result != f"{array}_i"}
     # Which line makes an array's new value: until then there may be something else in it, but for operands of its two calls.
-    made = {into[line.name]: k - (line.op == "where") for k, line in enumerate(rule.body) if line.name in into}
+    made = {into[line.name]: k - (line.op == "where") for k, line in enumerate(body) if line.name in into}
     until = {array: last.get(f"{array}_i", -1) for array in made}  # which line needs last what a place holds
     if "w" in made:  # the gradient may be the weight's own array
         until["w"] = max(until["w"], last.get("grad_i", -1))
-    place = {f"{name}_i": name for name in rule.arrays} | {f"n{j}": f"n{j}" for j in range(len(rule.numbers))}
+    place = {f"{name}_i": name for name in rule.arrays}
     calls: list[str] = []
     names: list[str] = []
-    for k, line in enumerate(rule.body):
-        operands, array = [place[x] for x in line.operands], into.get(line.name)
+    for k, line in enumerate(body):
+        operands, array = [place.get(x, x) for x in line.operands], into.get(line.name)  # a number is called what it is
         kind, needed, now = "q" if line.op in CONDITIONS else "f", last[line.name], k - (line.op == "where")
         fit = [x for x in operands if x in made and kind == "f" and needed <= made[x]]
         fit += [x for x in (*operands, *reversed(names)) if x in names and x[0] == kind]
@@ -142,10 +143,7 @@ def array_source(rule: Trace, fused: bool = False) -> tuple[str, list[str]]:
         if not out:
             out = f"{kind}{sum(x[0] == kind for x in names)}"
             names.append(out)
-        if fused and (call := _fused(rule.body, k, place, out, last)):
-            calls[-1] = call
-        else:
-            calls += _calls(line.op, operands, out)
+        calls += _calls(line.op, operands, out)
         place[line.name], until[out] = out, needed
     calls += [f"copyto({array}, {place[r]})" for array, r in rule.results.items() if place[r] != array]
     names = [name for name in names if any(name in re.split(r"\W", call) for call in calls)]
@@ -153,26 +151,60 @@ def array_source(rule: Trace, fused: bool = False) -> tuple[str, list[str]]:
     return "\n".join([f"def update({arguments}):", *(f"    {call}" for call in calls or ["pass"]), ""]), names
 
 
-def _fused(body: list[Line], k: int, place: dict[str, str], out: str, last: dict[str, int]) -> str:
-    """One call in place of the last one and of that for line k, if that adds the former's product to ``out``; else empty."""
-    line, before = body[k], body[k - 1]
-    if k == 0 or line.op not in ("add", "subtract") or before.op != "multiply" or last[before.name] != k:
-        return ""
-    y, product = line.operands if line.operands[0] != before.name or line.op == "subtract" else line.operands[::-1]
-    numbers = [x for x in before.operands if x[0] == "n" and x[1:].isdigit()]
-    arrays = [x for x in before.operands if x not in numbers]
-    if product != before.name or y == product or place[y] != out or len(numbers) != 1:
-        return ""
-    return f"axpy({'-' if line.op == 'subtract' else ''}{numbers[0]}, {place[arrays[0]]}, {out})"
+def _sums(rule: Trace) -> list[Line]:
+    """The body, with a line ``axpby`` of (a, x, b, y) for a sum a x + b y of two arrays, where nobody else needs a product.
+
+    a or b is "1" where there is no product; in a difference b has a "-". A product that is divided first, (a x) / z, is
+    taken for a (x / z): one pass less.
+    """
+    uses = [*(x for line in rule.body for x in line.operands), *rule.results.values()]
+    terms: set[str] = set()  # what is needed once, as a term of such a sum
+    for line in reversed(rule.body):
+        if line.op in ("add", "subtract") and not any(map(_is_number, line.operands)):
+            terms.update(line.operands)
+        elif line.op == "divide" and line.name in terms:
+            terms.add(line.operands[0])
+        terms = {x for x in terms if uses.count(x) == 1}
+    products: dict[str, tuple[str, str]] = {}
+    body: list[Line] = []
+    for line in rule.body:
+        x, y = line.operands if len(line.operands) == 2 else ("", "")
+        if line.op == "multiply" and line.name in terms and _is_number(x) != _is_number(y):
+            products[line.name] = (x, y) if _is_number(x) else (y, x)
+            continue
+        if line.op == "divide" and x in products:
+            a, x = products[x]
+            products[line.name], line = (a, line.name), Line(line.name, "divide", (x, y))
+        elif {x, y} & products.keys():
+            (a, x), (b, y) = products.get(x, ("1", x)), products.get(y, ("1", y))
+            line = Line(line.name, "axpby", (a, x, f"-{b}" if line.op == "subtract" else b, y))
+        body.append(line)
+    return body
+
+
+def _is_number(operand: str) -> bool:
+    return operand[:1] == "n" and operand[1:].isdigit()
 
 
 def _calls(op: str, operands: list[str], out: str) -> list[str]:
+    if op == "axpby":
+        a, x, b, y = operands
+        return _sum(a, x, b, y, out)
     if op != "where":
         return [f"{op}({', '.join(operands)}, out={out})"]
     condition, a, b = operands
-    if condition[0] == "n" and condition[1:].isdigit():  # the same for every element
+    if _is_number(condition):  # the same for every element
         return [f"copyto({out}, {a} if {condition} else {b})"]
     return [f"copyto({out}, {b})", f"copyto({out}, {a}, where={condition})"]
+
+
+def _sum(a: str, x: str, b: str, y: str, out: str) -> list[str]:
+    """out = a x + b y: in one call where x or y is written over."""
+    if out == x or (out != y and b == "1"):
+        a, x, b, y = b, y, a, x
+    if out == y:
+        return [f"axpy({a}, {x}, {out})" if b == "1" else f"axpby({a}, {x}, {b}, {out})"]
+    return [f"multiply({y}, {b}, out={out})", f"add({x}, {out}, out={out})" if a == "1" else f"axpy({a}, {x}, {out})"]
 
 
 def c_source(rule: Trace, real: str) -> str:
