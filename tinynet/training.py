@@ -277,15 +277,17 @@ def fit(
     step_scheduler: str,
     progress: bool,
     captured: bool = False,
+    noted: Callable[[dict[str, float]], dict[str, float]] = dict,
 ) -> History:
-    """Train for ``epochs`` passes over ``loader``; ``Model.fit`` describes the arguments."""
+    """Train for ``epochs`` passes over ``loader``; ``Model.fit`` describes the arguments. ``noted``: what becomes of an
+    epoch's numbers before anybody sees them."""
     callbacks = _checked(callbacks)
     each_batch, each_epoch = (scheduler if step_scheduler == each else None for each in ("batch", "epoch"))
     history, step = History(), stepper(model, optimizer, loss, captured)
     width = len(str(epochs))
     for epoch in range(1, epochs + 1):
         running = Running(metrics)
-        bar = Bar(f"epoch {epoch:{width}}/{epochs}", min(len(loader.dataset), len(loader) * loader.batch_size), progress)
+        bar = Bar(f"epoch {epoch:{width}}/{epochs}", min(loader.samples, len(loader) * loader.batch_size), progress)
 
         def after(n: int, value: Any, bar: Bar = bar, running: Running = running) -> bool:
             bar.advance(n, running)
@@ -300,6 +302,7 @@ def fit(
             seconds = time.perf_counter() - start
             if validation is not None:
                 numbers |= evaluate(model, validation, loss, metrics, "val_")
+            numbers = noted(numbers)
         except BaseException:
             bar.bar.close()
             raise

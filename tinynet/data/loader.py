@@ -42,11 +42,18 @@ class DataLoader:
         seed: of the order; None draws one from the stream that ``tn.manual_seed`` starts, now.
         prefetch: how many batches a background thread prepares ahead; 0 for no thread. The thread ends with the epoch,
             or when the iterator is dropped; an error in it is raised where its batch would have come.
+        shard: ``(rank, world)``, as ``(distributed.rank(), distributed.world_size())``: this loader is one of ``world``
+            that go through the same order together, each in its own process, and takes every world-th sample of it,
+            beginning with number ``rank``. Their k-th batches together are the k-th of one loader whose ``batch_size`` is
+            world times theirs. All get equally many samples: where the set does not divide, the order's first samples come
+            again at its end (as in PyTorch's DistributedSampler), or with ``drop_last`` its last are left out.
+            The order is the same only for the same ``seed``: give one, or call ``distributed.init()`` first, after which
+            None draws the same one in every process. A transform's ``rng`` differs from shard to shard.
 
     A set with whole arrays (``ArrayDataset``, the image sets, a ``Subset`` of these) is indexed a batch at a time where
     its arrays live, and the batch goes to the default device if that is another: to a GPU through pinned memory, one
     batch ahead, while the GPU works on the one before. ``dataset.to("cuda")`` puts the whole set there once, and then
-    nothing but the order of an epoch is ever sent. Without ``shuffle`` the batches are
+    nothing but the order of an epoch is ever sent. Without ``shuffle`` and ``shard`` the batches are
     views: do not write into their ``.data``. Any other set is asked for sample after sample, and these are stacked:
     arrays keep their dtype, Python floats become float32, integers int64.
 
@@ -71,6 +78,7 @@ class DataLoader:
         transform: Callable[..., Any] | None = None,
         seed: int | None = None,
         prefetch: int = 0,
+        shard: tuple[int, int] | None = None,
     ):
         if isinstance(dataset, (tuple, list)):
             dataset = ArrayDataset(*dataset)
@@ -86,13 +94,20 @@ class DataLoader:
         self.transform = transform
         self.prefetch = checked_int("prefetch", prefetch, 0)
         self.seed = checked_seed(seed)
+        self.shard = (0, 1) if shard is None else _checked_shard(shard)
         self._epoch = self._batch = 0  # the epoch, and the batches the consumer has received in it
         self._started = False  # an iterator has been made for this epoch, so that the next one gets the next epoch
         self._iterators = 0  # how many have been made; the last of them moves the position above
 
+    @property
+    def samples(self) -> int:
+        """Samples in an epoch of this loader: the data set's, or those of its ``shard``."""
+        n, world = len(self.dataset), self.shard[1]
+        return n // world if self.drop_last else -(-n // world)
+
     def __len__(self) -> int:
         """Batches in an epoch."""
-        n = len(self.dataset)
+        n = self.samples
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -117,16 +132,27 @@ class DataLoader:
     def _prepare(self, epoch: int, start: int) -> Iterator[list]:
         """The arrays of an epoch's batches from number ``start`` on, where the data live."""
         take = self._taker(epoch)
+        rank, world = self.shard
         transform = None if self.transform is None else _checked(self.transform)
         for number in range(start, len(self)):
             columns = take(slice(number * self.batch_size, (number + 1) * self.batch_size))
             if transform is not None:
-                columns[0] = transform(columns[0], self.seed, epoch, number)
+                columns[0] = transform(columns[0], self.seed, epoch, number * world + rank)
             yield columns
+
+    def _order(self, epoch: int) -> np.ndarray | None:
+        """The numbers of the epoch's samples; None for all of them as they stand."""
+        order = generator(self.seed, epoch).permutation(len(self.dataset)) if self.shuffle else None
+        rank, world = self.shard
+        if world == 1:
+            return order
+        # Cut to what divides, or gone on with from its beginning, over and over where there are few samples.
+        whole = np.resize(np.arange(len(self.dataset)) if order is None else order, self.samples * world)
+        return whole[rank::world]
 
     def _taker(self, epoch: int) -> Callable[[slice], list]:
         """A function from a part of the epoch's order to the arrays of that batch."""
-        order = generator(self.seed, epoch).permutation(len(self.dataset)) if self.shuffle else None
+        order = self._order(epoch)
         found = whole_arrays(self.dataset)
         if found is None:
             numbers = range(len(self.dataset)) if order is None else order.tolist()
@@ -144,13 +170,14 @@ class DataLoader:
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands, as integers: ``seed``, ``epoch``, ``batch`` (how many the consumer has received in
         the epoch; batches prepared ahead do not count), and ``batch_size`` and ``samples``, which make sense of
-        ``batch``."""
+        ``batch``. Loaders that differ in ``shard``'s rank alone are in the same state at the same place: what one of them
+        saved, all can load."""
         return {
             "seed": self.seed,
             "epoch": self._epoch,
             "batch": self._batch,
             "batch_size": self.batch_size,
-            "samples": len(self.dataset),
+            "samples": self.samples,
         }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -159,8 +186,8 @@ class DataLoader:
         The rest may be empty, where all batches had been received but the loop had not yet ended; further epochs follow
         as they would have. Iterators made earlier go on with their own epoch.
 
-        Raises ``ValueError`` for a state with other keys, or in the middle of an epoch of another batch size or data
-        set size, ``TypeError`` for values that are no integers. Nothing is changed then.
+        Raises ``ValueError`` for a state with other keys, or in the middle of an epoch of another batch size or number of
+        samples, ``TypeError`` for values that are no integers. Nothing is changed then.
 
         >>> loader = DataLoader(np.arange(4), shuffle=True)
         >>> batches = iter(loader)
@@ -184,6 +211,17 @@ class DataLoader:
         self.seed, self._epoch, self._batch = new["seed"], new["epoch"], new["batch"]
         self._started = False
         self._iterators += 1  # no earlier iterator moves the position any more
+
+
+def _checked_shard(shard: Any) -> tuple[int, int]:
+    if not isinstance(shard, (tuple, list)) or len(shard) != 2:
+        raise TypeError(
+            f"shard: expected a pair (rank, world), as (distributed.rank(), distributed.world_size()), got {shard!r}"
+        )
+    world, rank = checked_int("shard[1], the number of shards", shard[1], 1), checked_int("shard[0], the rank", shard[0], 0)
+    if rank >= world:
+        raise ValueError(f"shard[0], the rank: expected an integer from 0 to {world - 1} of {world} shards, got {rank}")
+    return rank, world
 
 
 def collate(samples: list) -> list:
