@@ -5,6 +5,7 @@ import pytest
 
 import tinynet as tn
 import tinynet.functions as F
+from tinynet.autograd import afterwards
 from tinynet.tensor import Parameter, Tensor
 
 
@@ -154,3 +155,54 @@ def test_float32_stays_float32_in_second_gradients_of_a_float64_seed():
     (g,) = tn.grad(x**3, x, np.ones(2), create_graph=True)
     assert tn.grad(g, x, Tensor(np.ones(2)))[0].dtype == np.float32
     assert tn.grad(x * 2, x, Tensor(np.ones(2)), create_graph=True)[0].dtype == np.float32
+
+
+# -------------------------------------------------------------------------------------- when a backward is over
+
+
+@tn.op(lambda g, y, x, then: then(g))
+def marked(x, then):
+    """The input; its rule is whatever it is given."""
+    return x
+
+
+def test_afterwards_is_when_all_leaves_have_their_gradients():
+    a, b, seen = parameter(2.0), parameter(3.0), []
+
+    def look():
+        seen.append((a.grad.item(), b.grad.item()))
+
+    def then(g):
+        afterwards(look)  # by both marks: it is called once
+        return g
+
+    def loss():
+        return marked(marked(a * b, then=then) * a, then=then)
+
+    loss().backward()
+    loss().backward()  # it adds
+    assert seen == [(12, 4), (24, 8)]
+    assert tn.grad(loss(), a)[0].item() == 12  # nothing is put anywhere, so nobody looks
+    loss().backward(create_graph=True)
+    assert seen[2:] == [(36, 12)]
+    a.grad = b.grad = None
+
+
+def test_afterwards_of_one_backward_is_not_that_of_another():
+    a, seen = parameter(2.0), []
+
+    def inside(g):  # a rule that goes another way back, as one that computes again what it did not keep
+        with tn.enable_grad():
+            b = parameter(5.0)
+            marked(b * 1, then=lambda g: (afterwards(lambda: seen.append("inner")), g)[1]).backward()
+            tn.grad(b * 2, b)
+        afterwards(lambda: seen.append("late"))
+        return g * b.grad.data
+
+    marked(marked(a * 1, then=inside), then=lambda g: (afterwards(lambda: seen.append("outer")), g)[1]).backward()
+    assert seen == ["inner", "outer", "late"]
+    assert a.grad.item() == 1
+    with pytest.raises(ZeroDivisionError):
+        marked(broken(a), then=lambda g: (afterwards(lambda: seen.append("failed")), g)[1]).backward()
+    (a * 1).backward()
+    assert seen == ["inner", "outer", "late"]

@@ -184,6 +184,12 @@ def test_subclass_layer_shows_what_it_promises(example, capsys):
         np.testing.assert_allclose([float(number) for number in line.split()], values, rtol=1e-5)
 
 
+def test_distributed_mnist_is_a_training_of_one_process_too(example, capsys):
+    history = main(example("distributed_mnist"), "--limit 4000 --epochs 2")
+    assert f"1 process(es): test accuracy {history.val_accuracy[-1]:.2%} after " in capsys.readouterr().out
+    assert history.val_accuracy[-1] > 0.85
+
+
 def test_vae_learns_and_draws(example, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="the pictures need matplotlib: pip install 'tinynet[plot]'")
     vae = example("vae")

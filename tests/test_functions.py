@@ -9,6 +9,7 @@ from sampling import backward_twice, floats_of, frozen, is_float, put, words, x
 
 import tinynet as tn
 import tinynet.functions as F
+from tinynet.distributed import _parallel
 from tinynet.functions.conv import conv2d_relu
 from tinynet.functions.linalg import linear_relu
 from tinynet.functions.loss_classes import _mean_cross_entropy
@@ -32,6 +33,7 @@ ELSEWHERE = {
     "tinynet.functions.linalg._linear_relu": "test_linear_and_relu_in_one_can_be_differentiated",
     "tinynet.functions.random._dropout": "test_dropout_by_a_key_is_linear",
     "tinynet.functions.loss_classes._mean_cross_entropy": "test_mean_cross_entropy_without_those_ignored",
+    "tinynet.distributed._parallel": "test_the_output_of_parallel_processes_is_the_models_own",
 }
 REGISTRY = sorted(name for name in OPS if name.startswith("tinynet."))
 
@@ -152,6 +154,10 @@ def test_dropout_by_a_key_is_linear():
 def test_mean_cross_entropy_without_those_ignored():
     ids = tn.tensor([0, 3, 2]).data
     assert gradcheck(lambda a: _mean_cross_entropy(a, ids=ids, ignored=3, message=("{id}",), found={}), x(3, 4), order=2)
+
+
+def test_the_output_of_parallel_processes_is_the_models_own():
+    assert gradcheck(lambda a: _parallel(a, then=lambda: None) ** 2, x(3, 4), order=2)
 
 
 @pytest.mark.cpu

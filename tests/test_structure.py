@@ -48,13 +48,14 @@ ORDER = (
         "graph",
         "model",
     ),
-    *("distributed", "compare", "__init__"),
+    *("processes", "distributed", "compare", "__init__"),
 )
 # What stands on less than that.
 STANDS_ON = {
     "optim": {"backend", "kernels"},
     "data": {"backend", "tensor"},
     "datasets": {"backend", "tensor", "data"},
+    "processes": {"backend", "kernels"},
 }
 FILE_LINES, FUNCTION_LINES = 400, 50
 HEAVY = ("matplotlib", "numba", "cupy", "torch", "mpi4py")
@@ -142,12 +143,13 @@ def test_every_file_says_what_it_is_for(path):
 
 def public():
     """(name, object) of every function and class in the public namespaces, and of their public methods."""
-    from tinynet import compare, data, datasets, functions, init, layers, metrics, optim
+    from tinynet import compare, data, datasets, distributed, functions, init, layers, metrics, optim
     from tinynet.optim import schedulers
 
-    for namespace in (tinynet, functions, layers, init, optim, schedulers, data, datasets, metrics, compare):
+    for namespace in (tinynet, functions, layers, init, optim, schedulers, data, datasets, distributed, metrics, compare):
         for name, value in vars(namespace).items():
-            if name[0] != "_" and (inspect.isfunction(value) or inspect.isclass(value)):
+            ours = getattr(value, "__module__", "").startswith("tinynet")
+            if name[0] != "_" and ours and (inspect.isfunction(value) or inspect.isclass(value)):
                 yield f"{namespace.__name__}.{name}", value
                 for method, f in vars(value).items() if inspect.isclass(value) else ():
                     # An optimizer's rule is its formula, which the class's docstring states.

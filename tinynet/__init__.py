@@ -4,7 +4,7 @@
 >>> from tinynet import functions as F, layers as L, optim
 """
 
-from . import compare, cuda, data, datasets, functions, layers, metrics, optim
+from . import compare, cuda, data, datasets, distributed, functions, layers, metrics, optim
 from .autograd import enable_grad, grad, no_grad
 from .backend import (
     DeviceError,

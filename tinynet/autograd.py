@@ -8,7 +8,7 @@ records nothing; on Tensors with ``create_graph=True``, which records the backwa
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
 from functools import wraps
 from typing import Any
@@ -123,7 +123,8 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False, cre
     tensor([6.])
     """
     recording = recorded.now
-    for leaf, g in _walk([self], [gradient], set(), create_graph, retain_graph or create_graph).items():
+    grads, after = _walk([self], [gradient], set(), create_graph, retain_graph or create_graph)
+    for leaf, g in grads.items():
         if leaf._grad is not None:
             if recording is not None:
                 recording.check_gradient(leaf._grad)
@@ -131,6 +132,8 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False, cre
         leaf._grad = g if create_graph else make(g) if type(g) is ndarray else _wrap(g)
         if recording is not None:
             recording.made.append(leaf._grad)
+    for f in after:
+        f()
 
 
 def _wrap(g: Any) -> Tensor:
@@ -163,7 +166,7 @@ def grad(
     for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) or not x._requires_grad:
             raise RuntimeError(f"inputs: number {i} does not require a gradient")
-    found = _walk(outputs, seeds, set(inputs), create_graph, create_graph if retain_graph is None else retain_graph)
+    found, _ = _walk(outputs, seeds, set(inputs), create_graph, create_graph if retain_graph is None else retain_graph)
     for i, x in enumerate(inputs):
         if x not in found and not allow_unused:
             raise RuntimeError(f"inputs: no output depends on number {i}; pass allow_unused=True to get None for it")
@@ -233,8 +236,9 @@ def _own(g: Any) -> Any:
     return g * 1 if isinstance(g, Tensor) else g.copy()
 
 
-def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool, retain: bool) -> dict[Tensor, Any]:
-    """Carry gradients from ``outputs`` back to ``wanted`` (to every leaf where that is empty), and return them.
+def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool, retain: bool) -> tuple[dict, dict]:
+    """Carry gradients from ``outputs`` back to ``wanted`` (to every leaf where that is empty); return them by Tensor, and
+    what rules have asked for ``afterwards``.
 
     Arrays come back from an ordinary walk, Tensors from a differentiable one. Nothing outside is written: on an error no
     ``.grad`` has changed. The graph is freed node by node on the way, so that memory falls as the walk goes on.
@@ -243,6 +247,8 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
     sums: set[Tensor] = set()  # whose entry in grads is an array made here, so that more may be added to it in place
     inner = {}  # gradients of wanted Tensors that are no leaves
     outer, mode.now = mode.now, RECORD if differentiable else RAW
+    after: dict[Callable[[], None], None] = {}
+    outer_after, mode.after = mode.after, after
     try:
         for i, y in enumerate(outputs):
             seed = seeds[i]
@@ -265,9 +271,9 @@ def _walk(outputs: list, seeds: list, wanted: set[Tensor], differentiable: bool,
             if not retain:
                 node._inputs, node._keywords = None, NONE
     finally:
-        mode.now = outer
+        mode.now, mode.after = outer, outer_after
     grads.update(inner)
-    return grads
+    return grads, after
 
 
 def _leading_to(wanted: set[Tensor], order: list[Tensor]) -> set[Tensor]:

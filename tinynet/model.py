@@ -109,7 +109,12 @@ class Model(Layer):
             step_scheduler=step_scheduler,
             progress=progress,
             captured=capture,
+            noted=self.epoch_numbers,
         )
+
+    def epoch_numbers(self, numbers: dict[str, float]) -> dict[str, float]:
+        """An epoch's loss and metrics as ``fit`` notes them. (A training on several processes makes them their mean.)"""
+        return numbers
 
     def evaluate(self, data: Any, *, loss: Any = None, metrics: Any = None, batch_size: int = 1024) -> dict[str, float]:
         """Mean loss and metrics over ``data`` (as in ``fit``), in evaluation mode: ``{"loss": ..., "accuracy": ...}``.

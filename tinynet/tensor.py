@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ watchers: list[Any] = []
 
 class _Mode(threading.local):
     now = RECORD
+    after: dict[Callable[[], None], None] | None = None  # of the backward that is running: what is to be done at its end
 
 
 mode = _Mode()
