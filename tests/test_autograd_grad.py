@@ -5,8 +5,7 @@ import pytest
 
 import tinynet as tn
 import tinynet.functions as F
-from tinynet.autograd import afterwards
-from tinynet.tensor import Parameter, Tensor
+from tinynet.tensor import Parameter, Tensor, afterwards
 
 
 def parameter(*values):

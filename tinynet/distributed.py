@@ -27,7 +27,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .autograd import afterwards
 from .backend import array_module, random_state, recorded, set_random_state
 from .data import DataLoader
 from .data.dataset import checked_seed
@@ -36,7 +35,7 @@ from .layers.layer import Loaded
 from .model import Model
 from .op import op
 from .processes import World, launched
-from .tensor import Parameter, Tensor, make
+from .tensor import Parameter, Tensor, afterwards, make
 from .training import History
 
 _world: World | None = None

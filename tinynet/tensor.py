@@ -34,6 +34,15 @@ KINDS = "fiub"  # of the dtypes that a Tensor may have: floats, integers, boolea
 NONE: dict[str, Any] = {}  # the keywords of every Tensor that has none; nobody writes into it
 
 
+def afterwards(f: Callable[[], None]) -> None:
+    """For an op's rule: ``f()`` is called when this backward has put its gradients into the leaves; once, whoever asks.
+
+    ``tn.grad``, which touches no leaf, does not call it.
+    """
+    assert mode.after is not None, "afterwards: there is no backward running in this thread"
+    mode.after[f] = None
+
+
 class Tensor:
     """An array with a memory of how it was computed.
 
