@@ -322,6 +322,7 @@ def test_zeros_and_no_numbers(numba, monkeypatch):
         assert all(math.isnan(x) for x in (told[name].update_to_weight, told[name].effective_lr, told[name].cosine))
         assert (told[name].update_norm, told[name].grad_norm, told[name].buffer_norms) == (0.0, 0.0, {})
     assert math.isnan(told["odd"].grad_norm)
+    assert math.isnan(told["odd"].cosine)  # and not -1, straight down
     assert told["odd"].weight_norm == pytest.approx(math.sqrt(9000))
 
 

@@ -294,6 +294,22 @@ def test_read_only_data(size):
         optim.SGD([p], lr=0.5).step()
 
 
+def test_data_that_are_no_floats():
+    """A step would round every weight, and no small one would ever move it."""
+    p, q = parameter(1.0, 2.0), parameter(1.0, 2.0)
+    optimizer = optim.Momentum([("p", p), ("q", q)], lr=0.5)
+    p.grad = q.grad = np.ones(2)
+    optimizer.step()
+    velocity = host(optimizer.state(q)["velocity"]).copy()
+    before = p.numpy().copy()
+    q.data = put(np.array([1, 2]))
+    with pytest.raises(ValueError, match="Momentum: parameter 'q' is int64 now, expected floats"):
+        optimizer.step()
+    np.testing.assert_array_equal(p.numpy(), before)
+    q.data = put(np.array([1.0, 2.0], np.float32))
+    np.testing.assert_array_equal(host(optimizer.state(q)["velocity"]), velocity)
+
+
 def test_the_user_sees_the_array_that_they_bound():
     p = parameter(1.0, 2.0)
     mine = put(np.array([5.0, 6.0], np.float32))

@@ -303,6 +303,8 @@ def test_a_metric_may_return_a_tensor_and_records_nothing():
         ({"loss": share_of_ones}, "'loss' is the name of another entry"),
         ({"lr": share_of_ones}, "'lr' is the name of another entry"),
         ({"seconds": share_of_ones}, "'seconds' is the name of another entry"),
+        ({"val_loss": share_of_ones}, "'val_loss' is the name of another entry"),
+        ({"a": share_of_ones, "val_a": share_of_ones}, "'val_a' is the name of another entry"),
     ],
 )
 def test_metrics_whose_names_clash(metrics, problem):

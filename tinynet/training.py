@@ -79,7 +79,7 @@ def as_metrics(metrics: Any, loss: Callable) -> Metrics:
         metrics = dict(named)
         if len(metrics) < len(named):
             raise ValueError(f"metrics: two of one name among {[name for name, _ in named]}; pass a dict of names")
-    reserved = metrics.keys() & {"loss", "lr", "seconds"}
+    reserved = metrics.keys() & {"loss", "lr", "seconds", "val_loss", *(f"val_{name}" for name in metrics)}
     if reserved:
         raise ValueError(f"metrics: {min(reserved)!r} is the name of another entry of the History")
     return metrics

@@ -115,6 +115,10 @@ class Binding:
     def _attach(self, slot: Slot, state: Callable[[str, Any, tuple[str, ...], dict], dict[str, Any]]) -> Any:
         if not is_array(slot.p.data):  # arithmetic on an array without axes gives a NumPy scalar
             slot.p.data = np.asarray(slot.p.data)
+        if slot.p.dtype.kind != "f":
+            raise ValueError(
+                f"{self.owner}: parameter {slot.name!r} is {slot.p.dtype} now, expected floats: no step fits in"
+            )
         held = state(slot.name, slot.p, self.buffers, self.group)
         slot.attach(tuple([held[b] for b in self.buffers]))
         self._table = None

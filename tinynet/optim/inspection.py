@@ -44,7 +44,8 @@ def _ratio(a: float, b: float) -> float:
 
 
 def _cosine(product: float, norms: float) -> float:
-    return min(1.0, max(-1.0, product / norms)) if norms else math.nan  # not beyond 1 by rounding
+    cosine = product / norms if norms else math.nan
+    return cosine if math.isnan(cosine) else min(1.0, max(-1.0, cosine))  # not beyond 1 by rounding
 
 
 class Inspection:

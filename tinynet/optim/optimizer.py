@@ -45,6 +45,8 @@ class Optimizer(Inspection):
 
     Parameters without a gradient, or frozen, are left alone in a step, and their step count stands still.
     State is kept and saved by name: that of the Layer, or of the pairs; a bare list of Parameters gets their numbers.
+    In float16 an ``eps`` below 3e-8 is zero, and Adam and its like make NaN of a weight whose gradients were all zero, as
+    PyTorch's do: pass 1e-4 there.
 
     Raises ``ValueError`` for no parameters, the same parameter twice, a hyper-parameter out of range (a negative or NaN
     rate, a beta outside [0, 1)); ``TypeError`` for an unknown keyword, and for what is no Tensor.
