@@ -46,6 +46,7 @@ FOUR = Tensor(x(4, 3))
         (lambda: ROWS.split(2, axis=1), ValueError, "split: axis 1 of length 3 cannot be cut into 2 equal parts"),
         (lambda: ROWS.split(0), ValueError, "split: .* 0 equal parts"),
         (lambda: F.glu(ROWS), ValueError, r"glu: axis -1 of shape \(2, 3\) has odd length 3"),
+        (lambda: F.cosine_similarity(ROWS, FOUR), ValueError, r"cosine_similarity: x1 of shape \(2, 3\) and x2 of \(4, 3\)"),
         (lambda: ROWS.take_along_axis([0], 1), ValueError, "take_along_axis: indices have 1 axes, expected 2"),
         # axes
         (lambda: CUBE.moveaxis((0, 1), (0, 0)), ValueError, r"moveaxis: source \(0, 1\) and destination \(0, 0\)"),
@@ -54,6 +55,15 @@ FOUR = Tensor(x(4, 3))
         (lambda: CUBE.expand_dims((0, 0)), ValueError, r"expand_dims: axis \(0, 0\) names one position twice"),
         (lambda: CUBE.flatten(2, 1), ValueError, "flatten: start_axis 2 comes after end_axis 1"),
         (lambda: CUBE.transpose(0, 1), ValueError, r"transpose\(float64 \(2, 3, 4\)\)"),
+        (lambda: F.diagonal(CUBE, 0, 1, -2), ValueError, "diagonal: axis1 and axis2 are both 1"),
+        (lambda: F.diagonal(CUBE, 0, 1, 3), ValueError, "diagonal: axis 3 is out of bounds for an array of 3 axes"),
+        (lambda: F.stack([ROWS, ROWS], 3), ValueError, "stack: axis 3 is out of bounds for an array of 3 axes"),
+        (lambda: F.sort(Tensor(1.0)), ValueError, "sort: axis -1 is out of bounds for an array of 0 axes"),
+        (lambda: F.concatenate(ROWS, ROWS), TypeError, "concatenate: axis is of type Tensor, expected an integer"),
+        (lambda: F.stack(ROWS, ROWS), TypeError, "stack: axis is of type Tensor"),
+        (lambda: CUBE.expand_dims(1.5), TypeError, "expand_dims: axis is of type float, expected an integer"),
+        (lambda: CUBE.squeeze("1"), TypeError, "squeeze: axis is of type str"),
+        (lambda: F.sort(CUBE, (0, 1)), TypeError, "sort: axis is of type tuple"),
         (lambda: CUBE.sum(axis=(0, 0)), ValueError, r"sum\(float64 \(2, 3, 4\)\).*duplicate"),
         # indices
         (lambda: ROWS[2], IndexError, r"getitem\(float64 \(2, 3\)\): index 2 is out of bounds for axis 0 with size 2"),
@@ -71,11 +81,15 @@ FOUR = Tensor(x(4, 3))
         (lambda: F.pad(ROWS, -1), ValueError, "pad: pad_width is -1"),
         (lambda: F.pad(ROWS, 1.5), ValueError, "pad: pad_width is 1.5"),
         (lambda: F.pad(ROWS, (1, 2, 3)), ValueError, r"pad: pad_width is \(1, 2, 3\), .* or 2 pairs"),
+        (lambda: F.pad(ROWS[:, :0], 1, mode="mean"), ValueError, r"pad: axis 1 of x of .*, 0\) is empty: .* 'mean'"),
         (lambda: F.pad(ROWS, 0, mode="mirror"), ValueError, "pad: unknown mode 'mirror'"),
         (lambda: ROWS.repeat([1, 2], axis=1), ValueError, r"repeat: repeats is \[1, 2\], expected .* 3"),
         (lambda: ROWS.repeat(-1), ValueError, "repeat: repeats is -1"),
-        (lambda: ROWS.topk(4), ValueError, "topk: k is 4, expected between 0 and 3"),
+        (lambda: ROWS.topk(4), ValueError, "topk: k is 4, expected an integer between 0 and 3"),
         (lambda: ROWS.topk(-1), ValueError, "topk: k is -1"),
+        (lambda: ROWS.topk(2.0), ValueError, r"topk: k is 2\.0, expected an integer between 0 and 3"),
+        (lambda: ROWS.norm("fro"), ValueError, "norm: ord is 'fro', expected a number, inf or -inf"),
+        (lambda: F.einsum(ROWS, "ij"), TypeError, "einsum: subscripts is of type Tensor, expected a string"),
         (lambda: ROWS.clip(), ValueError, "clip: a_min and a_max are both None"),
         (lambda: ROWS.norm(0), ValueError, "norm: ord=0"),
         (lambda: F.gelu(ROWS, approximate="fast"), ValueError, "gelu: approximate is 'fast'"),
@@ -85,7 +99,16 @@ FOUR = Tensor(x(4, 3))
         (lambda: Tensor([1, 2]) ** -1, ValueError, "pow.*negative integer powers"),
         # what is no array
         (lambda: ROWS + None, TypeError, r"add\(float64 \(2, 3\), NoneType\)"),
-        (lambda: ROWS + "1", TypeError, "add"),
+        (lambda: ROWS + "1", TypeError, r"add\(float64 \(2, 3\), str\)"),
+        (lambda: ROWS + 1j, TypeError, r"add\(float64 \(2, 3\), complex\): the result is complex128, expected floats"),
+        pytest.param(
+            lambda: F.where(ROWS > 0, ROWS, "a"), TypeError, r"where\(.*, str\): the result is <U", marks=pytest.mark.cpu
+        ),
+        (lambda: F.relu(None), AttributeError, r"relu\(NoneType\)"),
+        (lambda: F.linear(ROWS, None), AttributeError, r"linear\(float64 \(2, 3\), NoneType, NoneType\)"),
+        pytest.param(
+            lambda: Tensor(np.ones(2, "uint8")) + 300, OverflowError, r"add\(uint8 .* 300", marks=pytest.mark.cpu
+        ),
         (lambda: F.exp("text"), TypeError, "exp"),
         (lambda: F.softsign(["a"]), TypeError, "expected numbers"),
         # arguments

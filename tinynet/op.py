@@ -19,6 +19,8 @@ from .tensor import RAW, RECORD, WATCH, Tensor, as_array, make, mode, watchers
 
 FLOAT32 = np.dtype(np.float32)
 CONVERTED = (np.generic, Tensor)  # what a keyword may be given as, but is not handed on as
+# What is told with the op's name and its operands in front.
+EXPLAINED = (ValueError, TypeError, IndexError, AttributeError, OverflowError, np.exceptions.AxisError)
 OPS: dict[str, Op] = {}  # every op by "module.name": what the tests enumerate
 
 
@@ -178,7 +180,7 @@ def op(*rules: Callable | None, variadic: bool = False, joint: bool = False) -> 
                 inputs, arrays = _conform(this, inputs, arrays)
             try:
                 y = forward(*arrays, **keywords)
-            except (ValueError, TypeError, IndexError) as error:
+            except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
                 raise _explained(error, this, arrays, keywords) from None
             if type(y) is not ndarray and not is_array(y):
                 y = np.asarray(y)
@@ -205,6 +207,8 @@ def forward_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _float32_of_integers(this: Op, arrays: list, keywords: dict, y: Any) -> Any:
     """exp, mean, / of integers and booleans in float32, where NumPy gives float64, or float16 for those of 8 bits."""
+    if y.dtype.kind not in "fiub":
+        raise TypeError(f"{_call(this, arrays)}: the result is {y.dtype}, expected floats, integers or booleans")
     if y.dtype.kind != "f" or y.dtype == FLOAT32 or any(is_array(a) and a.dtype.kind == "f" for a in arrays):
         return y
     if y.dtype.itemsize > 4:
@@ -266,7 +270,13 @@ def _explained(error: Exception, this: Op, arrays: list, keywords: dict) -> Exce
     named = str(error).partition(":")[0]  # an op of ours, or the function that it does a part of
     ours = named.startswith(this.name) or (named and this.name.endswith(named))
     ours = ours and "gufunc" not in str(error)  # NumPy's matmul names itself, but no shapes
-    if ours or type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError):
+    of_a_ufunc = isinstance(error, TypeError) and type(error).__module__.startswith("numpy")
+    kind = TypeError if of_a_ufunc else type(error)
+    if ours or kind not in EXPLAINED:
         return error
-    operands = ", ".join(f"{a.dtype} {a.shape}" if is_array(a) else type(a).__name__ for a in arrays)
-    return type(error)(f"{this.name}({operands}): {error}").with_traceback(error.__traceback__)
+    return kind(f"{_call(this, arrays)}: {error}").with_traceback(error.__traceback__)
+
+
+def _call(this: Op, arrays: list) -> str:
+    """The op and what it was called with, for an error: "add(float32 (2, 3), NoneType)"."""
+    return f"{this.name}({', '.join(f'{a.dtype} {a.shape}' if is_array(a) else type(a).__name__ for a in arrays)})"

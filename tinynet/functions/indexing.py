@@ -108,6 +108,10 @@ def take_along_axis(x, indices, axis) -> Tensor:
 
 def diagonal(x, offset=0, axis1=0, axis2=1) -> Tensor:
     """The elements x[i, i + offset] over two axes, on a last axis of their own."""
+    x = arraylike(x)
+    axis1, axis2 = (in_bounds(axis, x.ndim, "diagonal") for axis in (axis1, axis2))
+    if axis1 == axis2:
+        raise ValueError(f"diagonal: axis1 and axis2 are both {axis1}, expected two axes")
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = x.shape[-2:]
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
@@ -148,6 +152,7 @@ def sort(x, axis=-1) -> Tensor:
     x = arraylike(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
+    axis = in_bounds(axis, x.ndim, "sort")
     return take_along_axis(x, argsort(x, axis), axis)
 
 
@@ -171,7 +176,7 @@ def topk(x, k, axis=-1, largest=True) -> tuple[Tensor, Tensor]:
     """
     x = arraylike(x)
     axis = in_bounds(axis, x.ndim, "topk")
-    if not 0 <= k <= x.shape[axis]:
-        raise ValueError(f"topk: k is {k}, expected between 0 and {x.shape[axis]}, the length of axis {axis}")
+    if not isinstance(k, (int, np.integer)) or not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"topk: k is {k}, expected an integer between 0 and {x.shape[axis]}, the length of axis {axis}")
     indices = _top_indices(x, k=k, axis=axis, largest=largest)
     return take_along_axis(x, indices, axis), indices

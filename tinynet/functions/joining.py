@@ -26,7 +26,7 @@ def _concatenate(*arrays, axis, starts):
 
 def _joined(arrays: list, axis: int) -> Tensor:
     # Each array's place is counted once here, not by every array's rule: 1,000 steps are stacked in linear time.
-    lengths = (a.shape[axis] if -a.ndim <= axis < a.ndim else 0 for a in arrays)
+    lengths = (a.shape[axis] if axis < a.ndim else 0 for a in arrays)
     return _concatenate(*arrays, axis=axis, starts=tuple(accumulate(lengths, initial=0)))
 
 
@@ -37,7 +37,7 @@ def concatenate(arrays, axis=0) -> Tensor:
         raise ValueError("concatenate: arrays is empty; expected at least one")
     if axis is None:
         return _joined([reshape(a, (-1,)) for a in arrays], 0)
-    return _joined(arrays, axis)
+    return _joined(arrays, in_bounds(axis, arrays[0].ndim, "concatenate"))
 
 
 def stack(arrays, axis=0) -> Tensor:
@@ -50,6 +50,7 @@ def stack(arrays, axis=0) -> Tensor:
     shapes = list(dict.fromkeys(a.shape for a in arrays))
     if len(shapes) != 1:
         raise ValueError(f"stack: expected one or more arrays of one shape, got shapes {shapes}")
+    axis = in_bounds(axis, len(shapes[0]) + 1, "stack")
     return concatenate([expand_dims(a, axis) for a in arrays], axis)
 
 
@@ -135,6 +136,8 @@ def pad(x, pad_width, mode="constant", constant_values=0) -> Tensor:
     for axis, (before, after) in enumerate(widths):
         if (before, after) == (0, 0):
             continue
+        if x.shape[axis] == 0:
+            raise ValueError(f"pad: axis {axis} of x of shape {x.shape} is empty: nothing for mode {mode!r} to repeat")
         if mode in _BY_INDEX:
             chosen = np.pad(np.arange(x.shape[axis]), (before, after), mode=mode)
             x = take(x, constant(chosen, data_of(x)), axis=axis)

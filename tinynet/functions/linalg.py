@@ -190,6 +190,8 @@ def einsum(subscripts: str, *operands) -> Tensor:
     >>> einsum("ij,jk->ik", [[1.0, 2.0]], [[3.0], [4.0]])
     tensor([[11.]])
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: subscripts is of type {type(subscripts).__name__}, expected a string such as 'ij,jk->ik'")
     arrays = arraylikes(operands)
     terms, output = _parse(subscripts, [x.ndim for x in arrays])
     for i, term in enumerate(terms):

@@ -72,7 +72,10 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8) -> Tensor:
     """
     x1, x2 = arraylikes((x1, x2))
     if x1.shape != x2.shape:
-        shape = np.broadcast_shapes(x1.shape, x2.shape)
+        try:
+            shape = np.broadcast_shapes(x1.shape, x2.shape)
+        except ValueError:
+            raise ValueError(f"cosine_similarity: x1 of shape {x1.shape} and x2 of {x2.shape} do not broadcast") from None
         x1, x2 = broadcast_to(x1, shape), broadcast_to(x2, shape)
     axis = in_bounds(axis, x1.ndim, "cosine_similarity")
     return (_unit(x1, axis, eps) * _unit(x2, axis, eps)).sum(axis=axis)

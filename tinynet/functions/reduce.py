@@ -84,7 +84,7 @@ def std(x, axis=None, keepdims=False, ddof=0):
 
 
 @op(lambda g, y, x, axis, keepdims: _restore(g / where(y == 0, 1, y), x, axis) * x)
-def _norm2(x, axis, keepdims):
+def _norm(x, axis, keepdims):
     x = x if x.dtype.kind == "f" else x.astype(np.float32)  # the squares of bytes would wrap
     return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
 
@@ -99,12 +99,14 @@ def norm(x, ord=2, axis=None, keepdims=False) -> Tensor:
     tensor(5.)
     """
     if ord in (None, 2):
-        return _norm2(x, axis=axis, keepdims=keepdims)
+        return _norm(x, axis=axis, keepdims=keepdims)
     x = floats(x)
     if ord in (np.inf, -np.inf):
         return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
         raise ValueError("norm: ord=0 counts the non-zero elements and has no gradient; use (x != 0).sum()")
+    if not isinstance(ord, (int, float, np.number)):
+        raise ValueError(f"norm: ord is {ord!r}, expected a number, inf or -inf")
     if ord == 1:
         return sum(abs(x), axis=axis, keepdims=keepdims)
     total = sum(pow(abs(x), ord), axis=axis, keepdims=keepdims)

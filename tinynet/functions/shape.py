@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,10 @@ def shape_of(x: Any) -> tuple[int, ...]:
 
 def in_bounds(axis: int, ndim: int, name: str) -> int:
     """The axis counted from the front; an AxisError of the function ``name`` where an array of ``ndim`` axes has it not."""
+    try:
+        axis = index(axis)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: axis is of type {type(axis).__name__}, expected an integer") from None
     if not -ndim <= axis < ndim:
         raise np.exceptions.AxisError(f"{name}: axis {axis} is out of bounds for an array of {ndim} axes")
     return axis % ndim

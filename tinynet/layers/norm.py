@@ -173,6 +173,8 @@ class _LastAxes(Layer):
 
     def __init__(self, normalized_shape, eps: float | None, elementwise_affine: bool, bias: bool):
         self.normalized_shape = tuple(_whole(self, "normalized_shape", n) for n in as_tuple(normalized_shape))
+        if not self.normalized_shape:
+            raise ValueError(f"{type(self).__name__}: normalized_shape is (), expected at least one axis")
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight, self.bias = _ones_and_zeros(self.normalized_shape, elementwise_affine, bias and elementwise_affine)
 
