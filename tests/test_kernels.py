@@ -233,6 +233,42 @@ def test_a_changed_file_in_the_cache_is_not_believed(folder):
 
 
 @NUMBA
+def test_damaged_loops_are_compiled_anew_and_replaced(folder):
+    """Cut off by a crash or a full disk. They were told of in a warning, at every start, and array code ran for ever."""
+    rule, hyper = in_step(3, "SGD")
+    arrays = arrays_for(rule, 5000, "float32")
+    expected, found = updated(rule, arrays, hyper), []
+    for damage in (lambda content: content, lambda content: content[:50], lambda content: b"", lambda content: content):
+        for file in folder.glob("__pycache__/*.nb?"):
+            file.write_bytes(damage(file.read_bytes()))
+        forget()
+        found.append([])
+        with compiled.compiling(lambda: found[-1].append("compiled")):
+            np.testing.assert_array_equal(updated(rule, arrays, hyper), expected)
+    assert found == [[], ["compiled"], ["compiled"], []]
+
+
+@NUMBA
+def test_what_cannot_be_kept_is_compiled_all_the_same(folder, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_data", full)
+    rule, hyper = in_step(3, "SGD")
+    arrays = arrays_for(rule, 5000, "float32")
+    fast = updated(rule, arrays, hyper)
+    assert updates_in(folder)
+    monkeypatch.setattr(compiled, "WANTED", False)
+    np.testing.assert_array_equal(fast, updated(rule, arrays, hyper))
+
+
+@NUMBA
+def test_an_empty_variable_names_no_folder(monkeypatch):
+    monkeypatch.setenv("TINYNET_CACHE", "")
+    assert compiled.loops_folder() == compiled.cache_folder() / "kernels"
+
+
+@NUMBA
 def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path, monkeypatch, folder):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "kernels"))

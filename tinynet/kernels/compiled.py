@@ -63,7 +63,8 @@ def _installed() -> bool:
 
 def loops_folder() -> Path:
     """Where loops are kept: ``TINYNET_CACHE``, else in the user's cache folder."""
-    return Path(os.environ["TINYNET_CACHE"]) if "TINYNET_CACHE" in os.environ else cache_folder() / "kernels"
+    given = os.environ.get("TINYNET_CACHE")
+    return Path(given) if given else cache_folder() / "kernels"
 
 
 def compile_loop(source: str, name: str, signature: str, dtype: np.dtype, any_order: bool = False) -> Callable | None:
@@ -163,7 +164,8 @@ def _keep(made: Any, function: Callable) -> None:
     """Let Numba keep what it compiles beside the function's file, where it has one, and read it without getting ready first.
 
     Before it reads, Numba loads all that compiling needs, whether there is anything to compile or not. With that, a first
-    step whose loops lie on disk took 0.45 s, without 0.25.
+    step whose loops lie on disk took 0.45 s, without 0.25. What lies there damaged (a crash, a full disk) is compiled anew
+    and replaced, and what cannot be kept is compiled every time.
     """
     from numba.core.runtime import rtsys
 
@@ -171,18 +173,26 @@ def _keep(made: Any, function: Callable) -> None:
         return
     made.enable_caching()
     cache = getattr(made, "_cache", None)
-    load = getattr(cache, "load_overload", None)
-    if load is None:
+    load, save = getattr(cache, "load_overload", None), getattr(cache, "save_overload", None)
+    if load is None or save is None:
         return  # another version of Numba: it takes its time
 
     def read(signature: Any, context: Any) -> Any:
         context.refresh = functools.partial(rtsys.initialize, context)  # for so long; a loop that is not found is compiled
         try:  # by Numba as ever, which gets ready then
             return load(signature, context)
+        except Exception:  # Numba's own, and those of pickle
+            with contextlib.suppress(OSError):
+                cache.flush()  # type: ignore[union-attr]
+            return None
         finally:
             vars(context).pop("refresh", None)
 
-    cache.load_overload = read  # type: ignore[union-attr]
+    def keep(signature: Any, compiled: Any) -> None:
+        with contextlib.suppress(Exception):
+            save(signature, compiled)
+
+    cache.load_overload, cache.save_overload = read, keep  # type: ignore[union-attr]
 
 
 @functools.cache
