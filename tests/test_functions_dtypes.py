@@ -196,6 +196,18 @@ def test_no_function_of_integers_gives_float64(name):
             assert y.dtype in ("float32", "int64", "bool")
 
 
+def test_integers_beside_float64_lose_no_digits():
+    for f in (
+        F.mse_loss,
+        F.l1_loss,
+        lambda a, b: F.cosine_similarity(a, b, axis=0),
+        lambda a, b: F.cosine_embedding_loss(a, b, 1),
+    ):
+        for a, b in (([16777217, 1], [0.5, 1.0]), ([0.5, 1.0], [16777217, 1])):
+            a, b = (put(np.array(v)) for v in (a, b))
+            np.testing.assert_allclose(f(a, b).numpy(), f(a.astype("float64"), b.astype("float64")).numpy(), rtol=1e-15)
+
+
 def test_images_of_bytes_divided_by_255_are_float32():
     image = np.array([[0, 128, 255]], "uint8")
     assert (Tensor(image) / 255).dtype == np.float32

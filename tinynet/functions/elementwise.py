@@ -353,3 +353,10 @@ def floats(x: Any) -> Any:
     """x as a Tensor of floats: integers and booleans as float32, for in their own dtype differences and squares wrap."""
     x = arraylike(x)
     return x if x.dtype.kind == "f" else astype(x, np.float32)
+
+
+def all_floats(tensors: list) -> list:
+    """Tensors of floats: integers and booleans in the dtype of the floats beside them, as in an op; see ``floats``."""
+    given = [t.dtype for t in tensors if t.dtype.kind == "f"]
+    dtype = np.result_type(*given) if given else np.float32
+    return [t if t.dtype.kind == "f" else astype(t, dtype) for t in tensors]

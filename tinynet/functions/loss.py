@@ -15,7 +15,7 @@ from ..backend import array_module
 from ..op import data_of, op
 from ..tensor import Tensor
 from .activation import logsigmoid, sigmoid
-from .elementwise import abs, clip, exp, floats, log, maximum, mul, square, where
+from .elementwise import abs, all_floats, clip, exp, log, maximum, mul, square, where
 from .shape import arraylikes, first_place, shape_of
 
 
@@ -34,7 +34,7 @@ def of_one_shape(name: str, **operands: Any) -> list:
     """The operands as Tensors, the first of floats; ValueError naming the function and the shapes where these differ."""
     tensors = arraylikes(operands.values())
     if tensors[0].dtype.kind != "f":
-        tensors[0] = floats(tensors[0])  # the others follow: an op takes integers beside floats as floats
+        tensors = all_floats(tensors)
     if any(t.shape != tensors[0].shape for t in tensors):
         first, *others = (f"{operand} {t.shape}" for operand, t in zip(operands, tensors, strict=True))
         raise ValueError(f"{name}: {first.replace(' ', ' has shape ', 1)} and {' and '.join(others)}; expected the same")

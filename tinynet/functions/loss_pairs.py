@@ -11,7 +11,7 @@ import numpy as np
 
 from ..op import data_of
 from ..tensor import Tensor
-from .elementwise import clip, floats, maximum, minimum, sqrt, where
+from .elementwise import all_floats, clip, maximum, minimum, sqrt, where
 from .loss import of_one_shape, reduced, representable
 from .reduce import norm
 from .shape import arraylike, arraylikes, broadcast_to, first_place, in_bounds
@@ -70,7 +70,7 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8) -> Tensor:
     >>> cosine_similarity([[1.0, 0.0]], [[3.0, 4.0], [0.0, 2.0]])
     tensor([0.6, 0. ])
     """
-    x1, x2 = arraylikes((x1, x2))
+    x1, x2 = all_floats(arraylikes((x1, x2)))
     if x1.shape != x2.shape:
         try:
             shape = np.broadcast_shapes(x1.shape, x2.shape)
@@ -103,7 +103,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, reduction="mean") 
     >>> cosine_embedding_loss([[1.0, 0.0], [1.0, 0.0]], [[0.0, 2.0], [0.6, 0.8]], [1, -1], reduction="none")
     tensor([1. , 0.6])
     """
-    input1, input2 = map(floats, _vectors("cosine_embedding_loss", input1=input1, input2=input2))
+    input1, input2 = all_floats(_vectors("cosine_embedding_loss", input1=input1, input2=input2))
     alike = _is_positive("cosine_embedding_loss", target, input1.shape[:-1])
     product, *squares = ((a * b).sum(axis=-1) for a, b in [(input1, input2), (input1, input1), (input2, input2)])
     roots = [sqrt(s + representable(1e-12, s.dtype)) for s in squares]  # each its own: a product of squares could overflow
