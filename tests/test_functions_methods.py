@@ -139,6 +139,11 @@ def test_indexing_by_a_tensor(index):
     np.testing.assert_array_equal(a[a > 0].numpy(), x(3, 4)[x(3, 4) > 0])
 
 
+def test_repeats_may_be_a_tensor():
+    for repeats in (2, [0, 1, 2]):
+        np.testing.assert_array_equal(F.repeat(x(3), Tensor(repeats)).numpy(), np.repeat(x(3), repeats))
+
+
 def test_repeated_indices_add_their_gradients():
     a = Parameter(np.zeros(3))
     (a[[0, 2, 2, 2]] * Tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()

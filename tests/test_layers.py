@@ -412,6 +412,14 @@ def test_loading_into_layers_of_unknown_width():
     assert unsized[0].in_features is None
 
 
+def test_a_buffer_may_be_taken_away():
+    layer = L.BatchNorm1d(2)
+    layer.running_mean = layer.running_var = None
+    assert [name for name, _ in layer.named_buffers()] == []
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    np.testing.assert_array_equal(layer.eval()([[0.0, 2.0], [0.0, 2.0]]).numpy(), np.zeros((2, 2)))
+
+
 def test_an_array_assigned_to_a_buffer_stays_a_buffer():
     class Mean(tn.Layer):
         def __init__(self):

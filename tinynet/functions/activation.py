@@ -26,7 +26,7 @@ def relu_grad(g, y):
 
 @op(lambda g, y, x: relu_grad(g, y))
 def relu(x):
-    """max(x, 0); slope 0 at 0, NaN for NaN."""
+    """max(x, 0); slope 0 at 0, NaN for NaN. An infinite gradient times slope 0 is NaN; PyTorch makes it 0."""
     return kernels.relu(x)
 
 

@@ -76,6 +76,7 @@ def repeat(x, repeats, axis=None) -> Tensor:
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     n = x.shape[in_bounds(axis, x.ndim, "repeat")]
+    repeats = repeats.tolist() if isinstance(repeats, Tensor) else repeats
     if np.ndim(repeats) > 1 or np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
         raise ValueError(f"repeat: repeats is {repeats}, expected a number of at least 0, or {n}, one for each element")
     return take(x, constant(np.repeat(np.arange(n), repeats), data_of(x)), axis=axis)

@@ -89,7 +89,8 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=N
       or with ``align_corners`` i (length - 1) / (size - 1), so that the ends stay; between the two elements beside it.
 
     Unlike PyTorch, which rounds the ratio to float32, places are exact, so that ``"nearest"`` may differ by one
-    where i ratio is a whole number.
+    where i ratio is a whole number; and a ``scale_factor`` holds where the length stays as it is, or doubles, by rounding
+    down (1.3 for a length of 3), too: PyTorch on a CPU then takes 1 or 2, in some modes.
 
     ValueError for other shapes, modes and sizes, and for both or none of ``size`` and ``scale_factor``.
 

@@ -221,6 +221,8 @@ def walk(root: Any, path: str = "", above: tuple[int, ...] = (), deep: bool = Tr
         buffers = ()
     for name, item in members:
         inner = f"{path}{name}"
+        if item is None:
+            continue  # what is not there now, a buffer that was taken away among it
         if name in buffers and not isinstance(item, Tensor):
             item = Tensor(item)  # a plain array was assigned to a buffer: it stays one
             setattr(root, name, item)
