@@ -363,6 +363,25 @@ def test_a_state_that_does_not_fit_changes_nothing(state, problem):
     assert_states_equal(before, net.state_dict())
 
 
+@pytest.mark.cpu  # CuPy has no read-only arrays
+def test_a_read_only_parameter_changes_nothing():
+    net = Net()
+    net.head[2].bias.data = np.broadcast_to(np.float32(1), (1,))
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=r"'head.2.bias' is a read-only array here"):
+        net.load_state_dict(Net().state_dict())
+    assert_states_equal(before, net.state_dict())
+
+
+def test_loading_into_a_number():
+    """Arithmetic on an array without axes gives a NumPy scalar, which cannot be written into."""
+    net = tn.Layer()
+    net.scale, net.weight = tn.Parameter(2.0), tn.Parameter([1.0])
+    net.scale.data = net.scale.data * 2
+    net.load_state_dict({"scale": 7.0, "weight": [3.0]})
+    assert [net.scale.item(), net.weight.item()] == [7.0, 3.0]
+
+
 def test_not_strict():
     net, source = Net(), Net()
     state = {**source.state_dict(), "head.9.weight": np.ones(2)}

@@ -168,15 +168,17 @@ class Layer:
                 problems.append(f"{path!r} has dtype {array.dtype}, expected {t.dtype}")
             elif not fits(t.shape, array.shape):
                 problems.append(f"{path!r} has shape {array.shape}, expected {t.shape}")
+            elif isinstance(t.data, np.ndarray) and not t.data.flags.writeable:
+                problems.append(f"{path!r} is a read-only array here")
             else:
                 arrays[path] = to_device(array, t.device).astype(t.dtype)
         if problems:
             raise ValueError(f"{type(self).__name__}: the state does not fit: " + "; ".join(problems))
         for path, array in arrays.items():
-            if array.shape == own[path].shape:
+            if array.shape == own[path].shape and is_array(own[path].data):
                 own[path].data[...] = array
             else:
-                own[path].data = array  # a weight whose input size was not known yet
+                own[path].data = array  # a weight whose input size was not known yet, or a number, made by arithmetic
         return result
 
     # ----------------------------------------------------------------------------------------- how it looks
