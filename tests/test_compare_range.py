@@ -54,6 +54,23 @@ def test_it_ends_when_the_loss_has_exploded():
     assert len(found.lrs) == len(found.losses) < 200
 
 
+def test_negative_losses_explode_no_sooner():
+    """A log density is one, and was said to explode at its first step."""
+    plain = search(steps=30)
+    assert plain.exploded is None
+    below = search(steps=30, loss=lambda outputs, targets: F.cross_entropy(outputs, targets) - 5.0)
+    assert below.exploded is None
+    np.testing.assert_allclose(below.losses, plain.losses - 5.0, rtol=1e-4)
+    assert (below.suggestion, below.lowest) == (plain.suggestion, plain.lowest)
+
+
+def test_a_first_loss_that_is_no_number():
+    inputs, targets = POINTS.arrays
+    found = search(train=(inputs * np.nan, targets))
+    assert (len(found.lrs), found.suggestion, found.exploded) == (1, None, found.lrs[0])
+    assert "exploded" in str(found)
+
+
 def test_what_it_suggests():
     """The middle of the steepest fall against the logarithm of the rate, up to the lowest point."""
     lrs = np.geomspace(1e-4, 1e2, 61)  # ten a decade

@@ -99,6 +99,12 @@ def test_an_optimizer_that_diverges_does_not_spoil_the_plane():
         follow({"wild": RULES["SGD"]}, **options, lrs=100.0)
 
 
+def test_weights_that_stand_still():
+    found = follow({"SGD": RULES["SGD"]}, loss=lambda outputs, targets: (outputs * 0).sum())
+    assert found.plane.share.tolist() == [0.0, 0.0]
+    assert not found.diverged
+
+
 def test_rates():
     """A dict such as ``Comparison.best()`` gives; none where the optimizers have their own."""
     assert follow(lrs={"SGD": 0.5, "Adam": 0.01}).lrs == {"SGD": 0.5, "Adam": 0.01}

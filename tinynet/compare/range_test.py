@@ -24,7 +24,7 @@ WHO = "learning_rate_range_test"
 BETA = 0.9  # of the average of the losses, over about the last ten
 SETTLED = 10  # steps before the average is one of more than a few losses
 WIDTH = 2.0  # the factor in the rate over which a fall of the loss is looked for
-UP = 4.0  # where the averaged loss is so many times its lowest, the test ends
+UP = 3.0  # where the averaged loss has risen above its lowest by so many times that, the test ends
 
 
 class RangeTest:
@@ -33,8 +33,9 @@ class RangeTest:
 
     ``suggestion``: the middle of the factor of 2 in the rate over which ``smoothed`` falls most, up to its lowest point, the
     first 10 steps apart; a good rate to try first. None where it never falls. ``lowest``: the rate at its lowest point,
-    from which on larger ones do harm. ``exploded``: the rate at which the test ended because ``smoothed`` had become 4
-    times its lowest or not finite; None where it had not.
+    from which on larger ones do harm. ``exploded``: the rate at which the test ended because ``smoothed`` had risen above
+    its lowest by three times the size of that (to 4 times its lowest, where losses are positive), or was not finite; None
+    where it had not.
     """
 
     def __init__(self, lrs: list[float], losses: list[float], smoothed: list[float], exploded: float | None):
@@ -44,7 +45,8 @@ class RangeTest:
         bottom = int(finite.argmin()) if len(finite) else 0
         self.lowest = lrs[bottom]
         self.suggestion = None
-        span = max(1, round(len(lrs) / math.log(lrs[-1] / lrs[0], WIDTH) / 2))  # steps in half a WIDTH
+        widths = math.log(lrs[-1] / lrs[0], WIDTH)  # none, where the very first loss is not finite
+        span = max(1, round(len(lrs) / widths / 2)) if widths else 1  # steps in half a WIDTH
         middle = np.arange(SETTLED + span, min(bottom, len(finite) - 1 - span) + 1)
         falls = finite[middle - span] - finite[middle + span]
         if len(falls) and falls.max() > 0:
@@ -125,7 +127,8 @@ def learning_rate_range_test(
             losses.append(float(step(inputs, targets)))
             averages.append(averaged(losses))
             bar.update()
-            if not math.isfinite(averages[-1]) or averages[-1] > UP * min(averages):
+            lowest = min(averages)
+            if not math.isfinite(averages[-1]) or averages[-1] - lowest > UP * abs(lowest):
                 return RangeTest(rates[: len(losses)], losses, averages, exploded=lr)
     return RangeTest(rates, losses, averages, exploded=None)
 

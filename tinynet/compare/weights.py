@@ -47,7 +47,8 @@ class Plane:
         self.origin = points.mean(axis=0)
         _, sizes, rows = np.linalg.svd(points - self.origin, full_matrices=False)
         self.directions = rows[:2]
-        self.share = sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-300)
+        spread = sizes.astype(np.float64) ** 2
+        self.share = spread[:2] / max(float(spread.sum()), 1e-300)  # of weights that stand still none
         signs = np.where(((ends - start) @ self.directions.T).mean(axis=0) < 0, -1, 1)
         self.directions = self.directions * signs[:, None].astype(points.dtype)
 
