@@ -108,8 +108,10 @@ def loops_of(function: Callable, *arrays: Any, least: int = LOOPS_FROM) -> Calla
 
 
 @functools.cache
-def compile_file(stem: str, dtype: np.dtype) -> ModuleType | None:
+def compile_file(stem: str, dtype: np.dtype, **others: Callable) -> ModuleType | None:
     """The file ``kernels/stem.py`` with its functions compiled for ``dtype``; None, with a warning, where that fails.
+
+    ``others``: compiled functions of another file that its own call.
 
     Its ``SIGNATURES`` gives those that Python calls, and, with None, those that only the others call, which then need not be
     read from disk (2.5 ms each); each calls those before it. Its ``JOBS`` gives those that are called by their address: in
@@ -125,6 +127,7 @@ def compile_file(stem: str, dtype: np.dtype) -> ModuleType | None:
 
     def make() -> ModuleType:
         module = _module(text)
+        vars(module).update(others)
         for name, signature in module.SIGNATURES.items():
             fast: set[str] | bool = {"reassoc"} if name in getattr(module, "ANY_ORDER", ()) else False
             setattr(module, name, _njit(getattr(module, name), signature and signature.replace("real", dtype.name), fast))

@@ -30,16 +30,14 @@ SIGNATURES = {
     "wait": "void(int64, int64, int64, int64)",
     "described": "int64[::1](int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1], boolean, int64)",
     "product": "void(int64, int64, int64, int64, real[:, :], real[:, :], real[:, ::1], real[:, ::1])",
-    "turn_round": "void(int64, int64, int64, int64, real[::1], real)",
+    "turn_round": None,
     "affine": f"void({'int64, ' * 3}UniTuple(int64, 3), real[:, :], real[:, :], real[::1], {'real[:, ::1], ' * 3}boolean)",
     "affine_back": (
         f"void({'int64, ' * 3}UniTuple(int64, 3), {'real[:, ::1], ' * 2}real[:, :], {'real[:, ::1], ' * 3}"
         "real[::1], real[:, ::1], real[:, ::1], boolean)"
     ),
-    "positive": "void(int64, int64, int64, real[::1], real[::1])",
-    "masked": "void(int64, int64, int64, real[::1], real[::1], real[::1])",
 }
-JOBS = ("product_part", "affine_part", "narrow_part", "bias_part", "gradients_part", "positive_part", "masked_part")
+JOBS = ("product_part", "affine_part", "narrow_part", "bias_part", "gradients_part")
 
 
 # -------------------------------------------------------------------------------------------------------- the team
@@ -163,9 +161,11 @@ def affine(team, parts, blas, jobs, x, weight, bias, y, turned, room, positive):
     """y = x weight^T + bias, or ReLU of that, the columns of y in parts; its rows where ``turned`` is not as large as y."""
     table, by_columns = np.empty(of.WORDS + 4, np.int64), turned.size == y.size
     if by_columns:
-        table[: of.WORDS] = described(blas, weight, x.T, turned, room, True, parts)
+        words = described(blas, weight, x.T, turned, room, True, parts)
     else:
-        table[: of.WORDS] = described(blas, x, weight.T, y, room, True, parts)
+        words = described(blas, x, weight.T, y, room, True, parts)
+    for k in range(of.WORDS):  # a slice brings an error's text along, which takes 1.5 s to compile and 3 ms to read
+        table[k] = words[k]
     table[Y], table[BIAS], table[POSITIVE], table[PRODUCT] = y.ctypes.data, bias.ctypes.data, positive, jobs[2]
     share(team, jobs[0] if by_columns else jobs[1], table.ctypes.data, table[of.WHOLE], table[of.PART])
 
@@ -260,38 +260,3 @@ def gradients_part(start, stop, thread, table):
         length, grain = words[of.WHOLE], words[of.PART]
         if start * grain < length:
             call(t[0], start * grain, min((start + 1) * grain, length), thread, t[k])
-
-
-# ------------------------------------------------------------------------------------------------ element by element
-
-
-def positive(team, grain, job, x, y):
-    """y = max(x, 0), NaN for NaN."""
-    table = np.empty(2, np.int64)
-    table[0], table[1] = x.ctypes.data, y.ctypes.data
-    share(team, job, table.ctypes.data, x.size, grain)
-
-
-def positive_part(start, stop, thread, table):
-    t = carray(pointer(table), 2, np.int64)
-    x = carray(pointer(t[0] + start * SIZE), stop - start, REAL)
-    y = carray(pointer(t[1] + start * SIZE), stop - start, REAL)
-    for i in range(stop - start):
-        y[i] = REAL(0) if x[i] <= 0 else x[i]
-
-
-def masked(team, grain, job, g, y, gx):
-    """gx = g (y != 0)."""
-    table = np.empty(3, np.int64)
-    table[0], table[1], table[2] = g.ctypes.data, y.ctypes.data, gx.ctypes.data
-    share(team, job, table.ctypes.data, g.size, grain)
-
-
-def masked_part(start, stop, thread, table):
-    t = carray(pointer(table), 3, np.int64)
-    n = stop - start
-    g = carray(pointer(t[0] + start * SIZE), n, REAL)
-    y = carray(pointer(t[1] + start * SIZE), n, REAL)
-    gx = carray(pointer(t[2] + start * SIZE), n, REAL)
-    for i in range(n):
-        gx[i] = g[i] * (REAL(1) if y[i] != 0 else REAL(0))
