@@ -123,6 +123,17 @@ def test_a_result_is_not_a_buffer_that_is_used_again():
         np.testing.assert_array_equal(y, k)
 
 
+@pytest.mark.parametrize("numba", [False, True])
+def test_no_outputs_at_all(numba, monkeypatch):
+    monkeypatch.setattr(compiled, "WANTED", compiled.WANTED and numba)
+    a, w = Tensor(x(8, 4, 32, 32), requires_grad=True), Tensor(x(0, 4, 3, 3), requires_grad=True)
+    y = F.conv2d(a, w, x(0))
+    y.sum().backward()
+    assert (y.shape, w.grad.shape) == ((8, 0, 30, 30), (0, 4, 3, 3))
+    assert not a.grad.numpy().any()
+    assert F.conv_transpose2d(a, x(4, 0, 3, 3)).shape == (8, 0, 34, 34)
+
+
 def test_float16_is_rounded_once():
     a, w, b = (x(*shape, seed=s).astype("float16") for s, shape in enumerate([(2, 64, 5, 5), (3, 64, 3, 3), (3,)]))
     y = F.conv2d(a, w, b)

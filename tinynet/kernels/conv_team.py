@@ -41,7 +41,7 @@ BYTES = np.zeros(0, np.uint8)
 
 def team_for(at: Geometry, *arrays: Any) -> Shared | None:
     """The team, where it can do it: x and others ``(N, C, H, W)`` of one float dtype on a CPU, with Numba."""
-    if len(at.out) != 2 or at.groups != 1:
+    if len(at.out) != 2 or at.groups != 1 or arrays[1].size == 0:  # no outputs: there is nothing to divide among threads
         return None
     if len(arrays[0]) * math.prod(at.out) * math.prod(at.kernel) * arrays[0].shape[1] < LEAST:
         return None
