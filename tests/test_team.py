@@ -1,5 +1,7 @@
 """Products shared by a team of threads: NumPy's, however stored; from several callers, after a sleep, after a fork."""
 
+import functools
+import gc
 import itertools
 import os
 import threading
@@ -11,7 +13,9 @@ import pytest
 import tinynet as tn
 from tinynet import functions as F
 from tinynet import kernels
+from tinynet.functions.conv import conv2d_relu
 from tinynet.kernels import products, team
+from tinynet.kernels.compiled import compile_file
 from tinynet.kernels.threads import blas_libraries
 
 numba = pytest.importorskip("numba", reason="the team is compiled: pip install 'tinynet[fast]'")
@@ -251,6 +255,21 @@ def test_a_child_has_a_team_of_its_own():
     if child == 0:
         ok = np.array_equal(products.matmul(a, a), a * 100)
         os._exit(0 if ok else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_what_was_recorded_before_a_fork_is_differentiated_after_it(monkeypatch):
+    monkeypatch.setattr(team, "team", functools.cache(lambda: team.Team(1, compile_file("shared", np.dtype(np.float32)))))
+    x, weight = tn.rand(8, 4, 32, 32), tn.tensor(np.ones((5, 4, 3, 3), "float32"), requires_grad=True)
+    loss = conv2d_relu(x, weight, pool=True).sum()
+    child = os.fork()
+    if child == 0:
+        gc.collect()
+        others = [np.full(n, 7) for n in range(50, 150) for _ in range(20)]  # in whatever memory is free now
+        loss.backward()
+        os._exit(0 if len(others) and np.all(weight.grad.numpy() > 0) else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 

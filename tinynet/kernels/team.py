@@ -127,7 +127,12 @@ def shared(*arrays: Any) -> Shared | None:
     return None if everyone is None else everyone.shared(dtype)
 
 
+_past: list[Team | None] = []
+
+
 def _after_fork() -> None:
+    if team.cache_info().currsize:  # what was recorded before a fork still has that team's address
+        _past.append(team())
     team.cache_clear()  # in a child there is but the thread that forked
 
 
