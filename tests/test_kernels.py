@@ -10,7 +10,7 @@ import pytest
 from update_rules import MOVING, RNG, RULES, arrays_for, buffers_of, every_operation, in_step
 
 from tinynet import optim
-from tinynet.kernels import add_at, axpy, compiled, exp, in_place, maximum, scatter, sqrt, update, where
+from tinynet.kernels import add_at, axpy, compiled, exp, in_place, maximum, minimum, scatter, sqrt, update, where
 from tinynet.kernels.source import array_source, loop_source, numbers_source
 from tinynet.kernels.trace import Untraceable, trace
 from tinynet.kernels.update import update_for
@@ -121,6 +121,42 @@ def test_functions_of_numbers_are_numbers():
     assert type(maximum(1, 2.0)) is float
     assert type(where(True, 1.0, 2.0)) is float
     assert (np.ones(2, np.float32) * exp(0.5)).dtype == np.float32
+
+
+def odd_numbers(w, grad, velocity, *, step):
+    """Constants that a formula cannot hold as they print, and an integer's power that NumPy refuses to its own."""
+    v = minimum(where(velocity > 2, np.nan, velocity), np.inf) + (-1) ** step * grad
+    return w - maximum(step - 5, 1) ** -1 * v + (-0.5) ** step, v
+
+
+def oddly_named(w, grad, velocity, *, p0, p1, t0, n0, hyper, np):
+    velocity = (1 - p0) * velocity + (1 - p1) * (1 - t0) * grad
+    return w - sqrt(1 - n0) * hyper * np * velocity, velocity
+
+
+@pytest.mark.parametrize("engine", ["array code", pytest.param("compiled", marks=NUMBA)])
+@pytest.mark.parametrize(
+    ("rule", "hyper"),
+    [
+        (odd_numbers, {"step": 2}),
+        (oddly_named, dict(zip(["p0", "p1", "t0", "n0", "hyper", "np"], range(2, 8), strict=True))),
+    ],
+)
+def test_numbers_are_what_they_are_in_the_rule(rule, hyper, engine, monkeypatch):
+    monkeypatch.setattr(compiled, "WANTED", engine == "compiled")
+    hyper = {name: value if name == "step" else 1 / value for name, value in hyper.items()}
+    arrays = arrays_for(rule, 5000, "float32")
+    for found, expected in zip(updated(rule, arrays, hyper), rule(*arrays, **hyper), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@NUMBA
+@pytest.mark.parametrize("name", ["before", "restore", "min", "range", "flush_denormals", "w_i"])
+def test_a_buffer_may_have_any_name(name):
+    rule = eval(f"lambda w, grad, {name}, *, lr: (w - lr * {name}, 0.9 * {name} + grad)")
+    arrays = arrays_for(rule, 5000, "float32")
+    for found, expected in zip(updated(rule, arrays, {"lr": 0.1}), rule(*arrays, lr=0.1), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

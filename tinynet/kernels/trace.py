@@ -9,6 +9,7 @@ body (a compiled loop, array code in place, a GPU kernel) stands in ``kernels.so
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -41,11 +42,12 @@ PYTHON = {
 }
 LOGICAL = {"logical_and", "logical_or", "logical_not"}
 CONDITIONS = {"less", "less_equal", "equal", "not_equal", *LOGICAL}
-# What the sources call things themselves: a rule whose arrays have these names is not traced.
+# What the sources call things themselves: a rule whose arrays, or hyper-parameters, have these names is not traced.
 RESERVED = re.compile(
-    r"[fnqt]\d+|sum\d+|i|k|n|np|REAL|start|stop|thread|address|words|rows|numbers|sums|zero|step|parts?|share|first|size"
-    r"|pointer|carray|copyto"
+    r"[fnqt]\d+|sum\d+|\w+_i|i|k|n|np|REAL|start|stop|thread|address|words|rows|numbers|sums|zero|step|parts?|share|first|size"
+    r"|pointer|carray|copyto|before|flush_denormals|restore|range|min"
 )
+RESERVED_NUMBERS = re.compile(r"[npt]\d+|np|hyper|float")
 
 
 class Untraceable(TypeError):
@@ -148,7 +150,7 @@ class Trace:
     def _name(self, x: Any, in_body: bool) -> str:
         if not isinstance(x, Symbol) and (isinstance(x, bool) or not isinstance(x, (int, float))):
             raise Untraceable(f"a rule computes with {x!r}")
-        name = x.name if isinstance(x, Symbol) else repr(x)
+        name = x.name if isinstance(x, Symbol) else _literal(x)
         if not in_body or (isinstance(x, Symbol) and x.is_element):
             return name
         if name not in self.numbers:
@@ -196,6 +198,12 @@ class Trace:
         return self.emit("where", condition, a, b)
 
 
+def _literal(x: float) -> str:
+    """A number as it may stand in a formula: -1 ** 2 would be -1, and Python has no word for infinity."""
+    text = repr(x) if math.isfinite(x) else f'float("{x}")'
+    return f"({text})" if text[0] == "-" else text
+
+
 def trace(rule: Callable, arrays: list[str], hyper: dict[str, Any]) -> Trace:
     """A rule's operations. ``arrays``: names of the weight, the gradient and each buffer.
 
@@ -206,6 +214,9 @@ def trace(rule: Callable, arrays: list[str], hyper: dict[str, Any]) -> Trace:
         if RESERVED.fullmatch(name) or name in PYTHON:
             raise Untraceable(f"a buffer is called {name!r}")
     numeric = [name for name, value in hyper.items() if type(value) in (int, float)]
+    for name in numeric:
+        if RESERVED_NUMBERS.fullmatch(name):
+            raise Untraceable(f"a hyper-parameter is called {name!r}")
     made = Trace(arrays=list(arrays), hyper=numeric)
     symbols = [Symbol(made, f"{name}_i", True) for name in arrays]
     results = rule(*symbols, **{**hyper, **{name: Symbol(made, name, False) for name in numeric}})

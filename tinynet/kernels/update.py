@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
-from . import compiled, source
+from . import compiled, elementary, source
 from .gpu import update as gpu
 from .gpu.launch import takes
 from .in_place import PIECE, ArrayCode, pieces
@@ -49,7 +49,7 @@ class Update:
                 f"the update rule {rule.__qualname__} runs as array code, as it could not be traced: {error}", stacklevel=5
             )
             return
-        functions: dict[str, Any] = {"np": np}
+        functions: dict[str, Any] = {"np": elementary}  # of numbers it makes Python's, of which a power may be negative
         exec(source.numbers_source(self.trace), functions)
         self.numbers: Callable[[dict[str, Any]], tuple] = functions["numbers"]  # that every engine wants, of a step
         self.in_place = ArrayCode(self.trace).run

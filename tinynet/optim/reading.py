@@ -191,7 +191,7 @@ def traced_lines(rule: Callable, arrays: dict[str, Any], hyper: dict[str, Any]) 
     except Exception:  # whatever a rule raises when it meets symbols
         return []
     lines: list[Line] = []
-    known: dict[str, Any] = {**hyper, "np": np, **{f"{name}_i": array for name, array in arrays.items()}}
+    known: dict[str, Any] = {**hyper, "np": elementary, **{f"{name}_i": array for name, array in arrays.items()}}
 
     def note(name: str, formula: str, numbers: str) -> None:
         lines.append(Line(name, formula, numbers, float(np.asarray(known[name]).reshape(-1)[0])))
