@@ -4,6 +4,8 @@ import functools
 import gc
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -271,6 +273,30 @@ def test_what_was_recorded_before_a_fork_is_differentiated_after_it(monkeypatch)
         loss.backward()
         os._exit(0 if len(others) and np.all(weight.grad.numpy() > 0) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+TRAINING = """
+import tinynet as tn
+from tinynet import layers as L
+
+tn.manual_seed(0)
+net = tn.Sequential(L.Conv2d(1, 8, 3), L.ReLU(), L.MaxPool2d(2), L.Flatten(), L.Linear(None, 64), L.ReLU(), L.Linear(64, 10))
+images, ids = tn.rand(64, 1, 28, 28), tn.arange(64).numpy() % 10
+net.fit((images, ids), optimizer=tn.optim.Adam(net, clip_norm=1.0), epochs=3, progress=False)
+wide, narrow = tn.randn(100, 300, requires_grad=True), tn.randn(300, 90, requires_grad=True)
+L.LSTM(90, 64)((wide @ narrow).relu().reshape(4, 25, 90))[0].sum().backward()
+print(*[p.numpy().tobytes().hex() for p in net.parameters()], wide.grad.numpy().tobytes().hex())
+"""
+
+
+def test_no_memory_is_read_before_it_is_written_or_after_it_is_freed():
+    """Python's allocator for debugging fills both; Numba's arrays are in it. Gradients were read by freed tables once."""
+    said = []
+    for allocator in ("malloc", "debug"):
+        environment = {**os.environ, "PYTHONMALLOC": allocator, "PYTHONPATH": os.pathsep.join(sys.path)}
+        run = subprocess.run([sys.executable, "-c", TRAINING], env=environment, capture_output=True, text=True, check=True)
+        said.append(run.stdout)
+    assert said[0] == said[1]
 
 
 def test_what_does_not_fit_is_refused_however_large_it_is():

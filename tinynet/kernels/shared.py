@@ -143,6 +143,7 @@ def product(team, parts, blas, job, a, b, c, room):
     """c = a b, the rows of c in parts, or its columns where these are more or b has to be copied."""
     table = described(blas, a, b, c, room, c.shape[0] >= c.shape[1] and b.strides[1] == SIZE, parts)
     share(team, job, table.ctypes.data, table[of.WHOLE], table[of.PART])
+    table[0] = 0  # so that it is there until here: compiled, an array is freed after its last use, whoever has its address
 
 
 def product_part(start, stop, thread, table):
@@ -168,6 +169,7 @@ def affine(team, parts, blas, jobs, x, weight, bias, y, turned, room, positive):
         table[k] = words[k]
     table[Y], table[BIAS], table[POSITIVE], table[PRODUCT] = y.ctypes.data, bias.ctypes.data, positive, jobs[2]
     share(team, jobs[0] if by_columns else jobs[1], table.ctypes.data, table[of.WHOLE], table[of.PART])
+    table[0] = 0  # as in ``product``
 
 
 def narrow_part(start, stop, thread, table):
@@ -231,6 +233,7 @@ def affine_back(team, parts, blas, jobs, g, y, x, weight, z, gw, gb, gx, room, m
         (for_w[of.WHOLE] + for_w[of.PART] - 1) // for_w[of.PART], (for_x[of.WHOLE] + for_x[of.PART] - 1) // for_x[of.PART]
     )
     share(team, job, table.ctypes.data, count, 1)
+    table[0], for_w[0], for_x[0] = 0, 0, 0  # as in ``product``
 
 
 def bias_part(start, stop, thread, table):

@@ -25,6 +25,7 @@ def positive(team, grain, job, x, y):
     table = np.empty(2, np.int64)
     table[0], table[1] = x.ctypes.data, y.ctypes.data
     share(team, job, table.ctypes.data, x.size, grain)
+    table[0] = 0  # so that it is there until here: compiled, an array is freed after its last use
 
 
 def positive_part(start, stop, thread, table):
@@ -40,6 +41,7 @@ def masked(team, grain, job, g, y, gx):
     table = np.empty(3, np.int64)
     table[0], table[1], table[2] = g.ctypes.data, y.ctypes.data, gx.ctypes.data
     share(team, job, table.ctypes.data, g.size, grain)
+    table[0] = 0
 
 
 def masked_part(start, stop, thread, table):
