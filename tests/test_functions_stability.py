@@ -41,6 +41,13 @@ def test_softmax_and_its_logarithm_of_logits_of_any_size(dtype):
         assert np.isfinite(tn.grad(y, a)[0].numpy()).all()
 
 
+def test_the_norm_of_float16_whose_squares_it_does_not_hold():
+    a = Tensor(np.array([300.0, -400.0], "float16"), requires_grad=True)
+    y = F.norm(a)
+    assert (y.dtype, y.item()) == ("float16", 500)
+    np.testing.assert_allclose(tn.grad(y, a)[0].numpy(), [0.6, -0.8], rtol=1e-3)
+
+
 @pytest.mark.parametrize(("shape", "axis"), [((0,), 0), ((3, 0), 1), ((3, 0), 0), ((0, 3), 0), ((2, 0, 3), 1)])
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
 def test_softmax_and_logsumexp_of_no_elements(shape, axis, dtype):

@@ -85,8 +85,10 @@ def std(x, axis=None, keepdims=False, ddof=0):
 
 @op(lambda g, y, x, axis, keepdims: _restore(g / where(y == 0, 1, y), x, axis) * x)
 def _norm(x, axis, keepdims):
-    x = x if x.dtype.kind == "f" else x.astype(np.float32)  # the squares of bytes would wrap
-    return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
+    # The squares of bytes would wrap, and those of float16 end at 65504.
+    wide = x if x.dtype.kind == "f" and x.dtype.itemsize > 2 else x.astype(np.float32)
+    y = array_module(x).sqrt((wide * wide).sum(axis=axis, keepdims=keepdims))
+    return y.astype(x.dtype) if wide is not x and x.dtype.kind == "f" else y
 
 
 def norm(x, ord=2, axis=None, keepdims=False) -> Tensor:
