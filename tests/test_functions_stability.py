@@ -214,6 +214,18 @@ def test_gradient_of_array_limits_goes_to_the_limit_where_it_bites():
     assert [a.tolist(), low.tolist(), high.tolist()] == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
 
 
+def test_a_zero_among_many_elements():
+    """The gradient takes no square of their number: 100,000 x 100,000 booleans would be 10 GB."""
+    a = np.ones(100_000)
+    a[[7, 70_000]] = 0.0, 2.0
+    expected = np.zeros_like(a)
+    expected[7] = 2.0
+    np.testing.assert_array_equal(gradient(F.prod, a), expected)
+    running = gradient(F.cumprod, a)
+    assert running[:9].tolist() == [7, 6, 5, 4, 3, 2, 1, 69_993 + 2 * 30_000, 0]
+    assert not running[8:].any()
+
+
 def test_product_with_zeros_has_the_product_of_the_others_as_gradient():
     assert gradient(F.prod, [2.0, 0.0, 3.0]).tolist() == [0, 6, 0]
     assert gradient(F.prod, [2.0, 0.0, 0.0]).tolist() == [0, 0, 0]

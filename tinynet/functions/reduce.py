@@ -14,7 +14,7 @@ from ..backend import array_module
 from ..op import module_of, op
 from ..tensor import Tensor
 from .elementwise import abs, exp, floats, pow, where
-from .shape import broadcast_to, expand_dims, flip, moveaxis, reshape
+from .shape import broadcast_to, expand_dims, flip, moveaxis, reshape, roll
 
 VIEW_FROM = 16384  # elements: NumPy's broadcast_to takes 2 us, which fewer are written in
 
@@ -192,15 +192,9 @@ def all(x, axis=None, keepdims=False):
 # ------------------------------------------------------------------------------------------ products, running totals
 
 
-def _all_but_one(x, running: bool):
-    """For each element of the last axis the (running) product of all others, on a new axis before the last.
-
-    Entry (k, j) is the product of x[0..j] without x[k]; without ``running`` there is only the last j. It takes n**2
-    memory for n elements: the way of the rules below where an element is zero and dividing by it is not possible.
-    """
-    n = x.shape[-1]
-    alone = where(module_of(x).eye(n, dtype=bool), 1, expand_dims(x, -2))
-    return cumprod(alone, axis=-1) if running else prod(alone, axis=-1)
+def _before(x):
+    """For each element of the last axis the product of those before it."""
+    return cumprod(where(module_of(x).arange(x.shape[-1]) == 0, 1, roll(x, 1, axis=-1)), axis=-1)
 
 
 def _has_zero(x) -> bool:
@@ -215,7 +209,8 @@ def _prod_rule(g, y, x, axis, keepdims):
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     flat = x.transpose(kept + axes)
     shape = flat.shape
-    others = _all_but_one(flat.reshape((*shape[: len(kept)], -1)), running=False).reshape(shape)
+    flat = flat.reshape((*shape[: len(kept)], -1))
+    others = (_before(flat) * flip(_before(flip(flat, axis=-1)), axis=-1)).reshape(shape)
     return g * others.transpose(tuple(int(i) for i in np.argsort(kept + axes)))
 
 
@@ -242,8 +237,15 @@ def cumsum(x, axis=None) -> Tensor:
 def _cumprod_rule(g, y, x, axis):
     if not _has_zero(x):
         return _running_back(g * y, axis) / x
-    others = _all_but_one(moveaxis(x, axis, -1), running=True)
-    later = module_of(x).tri(x.shape[axis], dtype=bool).T  # x[k] stands in the products from j = k on
+    if not isinstance(g, Tensor):  # products that have a first zero in them count for that one alone
+        count = (x == 0).cumsum(axis=axis)
+        first = (x == 0) & (count == 1)
+        without = _running_back(g * where(first, 1, x).cumprod(axis=axis), axis)
+        return where(first, without, where(count == 0, _running_back(g * y, axis) / where(x == 0, 1, x), 0))
+    # To be differentiated again: entry (k, j) is the product of x[0..j] without x[k], n**2 of them for n elements.
+    n = x.shape[axis]
+    others = cumprod(where(module_of(x).eye(n, dtype=bool), 1, expand_dims(moveaxis(x, axis, -1), -2)), axis=-1)
+    later = module_of(x).tri(n, dtype=bool).T  # x[k] stands in the products from j = k on
     total = where(later, others * expand_dims(moveaxis(g, axis, -1), -2), 0).sum(axis=-1)
     return moveaxis(total, -1, axis)
 
