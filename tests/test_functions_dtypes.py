@@ -141,7 +141,7 @@ def test_float_functions_of_integers_give_float32(name, dtype):
         np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-6)
 
 
-IDS, LABELS = np.array([0, 1]), np.array([1, -1])
+IDS, LABELS = [0, 1], [1, -1]
 OF_FLOATS = {
     name: getattr(F, name) for name in words("softmax log_softmax logsumexp sigmoid logsigmoid silu hardsigmoid hardswish")
 }
