@@ -539,6 +539,19 @@ def test_between_epochs_another_batch_size_may_go_on(arrays):
 # --------------------------------------------------------------------------------------------------------- prefetch
 
 
+def test_an_interrupt_while_the_thread_is_started_ends_it(arrays, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(DataLoader(arrays, 2, prefetch=2)))
+    assert not prefetching()
+
+
 def test_the_thread_ends_with_the_epoch_and_when_it_is_broken_off(arrays):
     data = DataLoader(arrays, 2, prefetch=2)
     iter(data)  # nothing asked for, nothing started

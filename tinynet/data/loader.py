@@ -289,9 +289,9 @@ def ahead(batches: Iterator[list], count: int, name: str) -> Iterator[list]:
             ready.put((None, error))
 
     thread = threading.Thread(target=work, name="tinynet-prefetch", daemon=True)
-    thread.start()
     error = None
     try:
+        thread.start()  # in here, as it waits for the thread's first sign, and an interrupt may come meanwhile
         while True:
             batch, error = ready.get()
             if error is not None:
@@ -304,5 +304,6 @@ def ahead(batches: Iterator[list], count: int, name: str) -> Iterator[list]:
         error = None  # else the error, its traceback, this frame and the error again were a cycle
         dropped.set()
         room.release()
-        if thread is not threading.current_thread():  # a garbage collection may end up here in the thread itself
+        # A garbage collection may end up here in the thread itself; and one that has given no sign yet ends all the same.
+        if thread is not threading.current_thread() and thread.is_alive():
             thread.join()
