@@ -197,6 +197,7 @@ IMAGE, WEIGHT = tn.zeros(2, 4, 5, 6), tn.zeros(6, 4, 3, 3)
         (lambda: F.conv2d(IMAGE, WEIGHT, stride=(1, 2, 3)), "conv2d: stride is (1, 2, 3), expected an integer"),
         (lambda: F.conv2d(IMAGE, WEIGHT, stride=True), "conv2d: stride is True, expected an integer"),
         (lambda: F.conv2d(IMAGE, WEIGHT, padding=-1), "conv2d: padding is -1, expected an integer of at least 0"),
+        (lambda: F.conv2d(IMAGE, WEIGHT, padding=np.ones(2, int)), "conv2d: padding is array([1, 1]), expected an integer"),
         (lambda: F.conv2d(IMAGE, WEIGHT, padding=(0, -2)), "conv2d: padding is (0, -2), expected an integer of at least 0"),
         (lambda: F.conv2d(IMAGE, WEIGHT, dilation=0), "conv2d: dilation is 0, expected an integer of at least 1"),
         (lambda: F.conv2d(IMAGE, WEIGHT, padding="full"), "conv2d: padding is 'full', expected numbers, 'same' or 'valid'"),

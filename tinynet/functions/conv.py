@@ -111,7 +111,15 @@ def _frozen(value: Any) -> Any:
 def _cached(function: Callable) -> Callable:
     """Remember what was made of the numbers of a layer, which come again and again."""
     remembering = functools.lru_cache(maxsize=512, typed=True)(function)
-    return functools.wraps(function)(lambda *arguments: remembering(*map(_frozen, arguments)))
+
+    @functools.wraps(function)
+    def remembered(*arguments: Any) -> Any:
+        try:
+            return remembering(*map(_frozen, arguments))
+        except TypeError:  # an array, which has no hash
+            return function(*arguments)
+
+    return remembered
 
 
 def paddings(name: str, padding: Any, kernel: tuple, stride: tuple, dilation: tuple) -> list[tuple[int, int]]:
