@@ -41,6 +41,15 @@ def test_softmax_and_its_logarithm_of_logits_of_any_size(dtype):
         assert np.isfinite(tn.grad(y, a)[0].numpy()).all()
 
 
+def test_means_of_more_elements_of_float16_than_it_can_count():
+    a = np.resize([1.0, 3.0], 70_000).astype("float16")
+    for f, expected in ((F.mean, [1, 1]), (F.var, [-2, 2]), (F.std, [-1, 1]), (lambda a: F.mse_loss(a, 0 * a), [2, 6])):
+        t = Tensor(a, requires_grad=True)
+        (g,) = tn.grad(f(t), t)
+        assert g.dtype == "float16"
+        np.testing.assert_allclose(g.numpy()[:2], np.array(expected) / 70_000, rtol=0.01)
+
+
 def test_the_norm_of_float16_whose_squares_it_does_not_hold():
     a = Tensor(np.array([300.0, -400.0], "float16"), requires_grad=True)
     y = F.norm(a)

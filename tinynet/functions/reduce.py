@@ -47,6 +47,11 @@ def _count(x, axis) -> int:
     return math.prod(x.shape[a] for a in _axes(x, axis))
 
 
+def _divided(g, n: int):
+    """g / n; of float16 too, which has no n above 65504."""
+    return g * (1 / n) if n > 65504 and g.dtype.itemsize == 2 else g / n
+
+
 # ----------------------------------------------------------------------------------------------------- sums, moments
 
 
@@ -56,7 +61,7 @@ def sum(x, axis=None, keepdims=False):
     return x.sum(axis=axis, keepdims=keepdims)
 
 
-@op(lambda g, y, x, axis, keepdims: _spread(g / _count(x, axis), x, axis))
+@op(lambda g, y, x, axis, keepdims: _spread(_divided(g, _count(x, axis)), x, axis))
 def mean(x, axis=None, keepdims=False):
     """The mean over ``axis``; of integers too, as float32."""
     return x.mean(axis=axis, keepdims=keepdims)
@@ -66,20 +71,28 @@ def _deviation(x, axis):
     return x - x.mean(axis=axis, keepdims=True)
 
 
-@op(lambda g, y, x, axis, keepdims, ddof: _restore(g, x, axis) * 2 * _deviation(x, axis) / (_count(x, axis) - ddof))
+def _var_rule(g, y, x, axis, keepdims, ddof):
+    return _divided(_restore(g, x, axis) * 2 * _deviation(x, axis), _count(x, axis) - ddof)
+
+
+@op(_var_rule)
 def var(x, axis=None, keepdims=False, ddof=0):
     """The variance over ``axis``, sum((x - mean)**2) / (n - ddof). ``ddof`` is 0 as in NumPy; PyTorch's default is 1."""
+    if x.dtype.char == "e":  # float16, in which NumPy would add up the squares, to 65504 at most
+        return x.astype(np.float32).var(axis=axis, keepdims=keepdims, ddof=ddof).astype(x.dtype)
     return x.var(axis=axis, keepdims=keepdims, ddof=ddof)
 
 
 def _std_rule(g, y, x, axis, keepdims, ddof):
     y = where(y == 0, 1, y)  # all values equal: slope 0, as in PyTorch
-    return _restore(g / y, x, axis) * _deviation(x, axis) / (_count(x, axis) - ddof)
+    return _divided(_restore(g / y, x, axis) * _deviation(x, axis), _count(x, axis) - ddof)
 
 
 @op(_std_rule)
 def std(x, axis=None, keepdims=False, ddof=0):
     """The standard deviation over ``axis``, the root of ``var``; where it is 0, its gradient is taken as 0."""
+    if x.dtype.char == "e":
+        return x.astype(np.float32).std(axis=axis, keepdims=keepdims, ddof=ddof).astype(x.dtype)
     return x.std(axis=axis, keepdims=keepdims, ddof=ddof)
 
 
