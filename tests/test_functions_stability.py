@@ -41,6 +41,12 @@ def test_softmax_and_its_logarithm_of_logits_of_any_size(dtype):
         assert np.isfinite(tn.grad(y, a)[0].numpy()).all()
 
 
+@pytest.mark.parametrize("f", [F.norm, F.std])
+def test_where_a_root_is_zero_its_second_derivative_is_taken_as_zero_too(f):
+    assert not tn.hessian(f, np.zeros(3)).numpy().any()
+    assert not tn.jacobian(f, np.zeros(3)).numpy().any()
+
+
 def test_means_of_more_elements_of_float16_than_it_can_count():
     a = np.resize([1.0, 3.0], 70_000).astype("float16")
     for f, expected in ((F.mean, [1, 1]), (F.var, [-2, 2]), (F.std, [-1, 1]), (lambda a: F.mse_loss(a, 0 * a), [2, 6])):

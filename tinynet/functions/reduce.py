@@ -83,9 +83,15 @@ def var(x, axis=None, keepdims=False, ddof=0):
     return x.var(axis=axis, keepdims=keepdims, ddof=ddof)
 
 
+def _over_root(g, y):
+    """g / y for a root y; where that is 0, what it is multiplied by is 0, and slope 0 is wanted, as in PyTorch."""
+    if isinstance(g, Tensor):
+        return where(y == 0, 0, g) / where(y == 0, 1, y)  # that slope's own slope is 0, too
+    return g / where(y == 0, 1, y)
+
+
 def _std_rule(g, y, x, axis, keepdims, ddof):
-    y = where(y == 0, 1, y)  # all values equal: slope 0, as in PyTorch
-    return _divided(_restore(g / y, x, axis) * _deviation(x, axis), _count(x, axis) - ddof)
+    return _divided(_restore(_over_root(g, y), x, axis) * _deviation(x, axis), _count(x, axis) - ddof)
 
 
 @op(_std_rule)
@@ -96,7 +102,7 @@ def std(x, axis=None, keepdims=False, ddof=0):
     return x.std(axis=axis, keepdims=keepdims, ddof=ddof)
 
 
-@op(lambda g, y, x, axis, keepdims: _restore(g / where(y == 0, 1, y), x, axis) * x)
+@op(lambda g, y, x, axis, keepdims: _restore(_over_root(g, y), x, axis) * x)
 def _norm(x, axis, keepdims):
     # The squares of bytes would wrap, and those of float16 end at 65504.
     wide = x if x.dtype.kind == "f" and x.dtype.itemsize > 2 else x.astype(np.float32)
