@@ -130,6 +130,17 @@ def test_the_mean_over_rows_with_infinities_and_nan(monkeypatch):
             np.testing.assert_equal(float(mean_and_slope(*few)[0]), expected)
 
 
+@pytest.mark.parametrize("numba", ["0", pytest.param("1", marks=NUMBA)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_ignored_row_has_no_gradient_whatever_stands_in_it(monkeypatch, numba, value):
+    monkeypatch.setattr(compiled, "WANTED", numba != "0")
+    x, ids, _ = case()
+    ids[1] = -100
+    expected = mean_and_slope(x, ids)[1]
+    x[1, 4] = value
+    np.testing.assert_array_equal(mean_and_slope(x, ids)[1], expected)
+
+
 @pytest.mark.parametrize("shape", [(40,), (8, 5)])
 @pytest.mark.parametrize("wrong", [-1, 10, 2**62])
 @pytest.mark.parametrize("numba", ["0", pytest.param("1", marks=NUMBA)])

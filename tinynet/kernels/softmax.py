@@ -84,7 +84,10 @@ def mean_cross_entropy_grad(g: Any, x: Any, found: Any) -> Any:
         return on_gpu.mean_cross_entropy_grad(g, x, ids, kept)
     xp = array_module(x)
     each = xp.where(ids < 0, 0, g / at_least_one(kept)).astype(x.dtype)
-    return cross_entropy_grad(each, x, xp.where(ids < 0, 0, ids))
+    gx = cross_entropy_grad(each, x, xp.where(ids < 0, 0, ids))
+    if isinstance(kept, int) and kept == len(ids):
+        return gx
+    return xp.where((ids < 0)[:, None], 0, gx)  # also where x is NaN, or infinite
 
 
 def at_least_one(kept: Any) -> Any:
