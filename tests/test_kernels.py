@@ -285,6 +285,37 @@ def test_damaged_loops_are_compiled_anew_and_replaced(folder):
 
 
 @NUMBA
+def test_a_file_that_is_no_text_is_replaced(folder):
+    rule, hyper = in_step(3, "SGD")
+    arrays = arrays_for(rule, 5000, "float32")
+    expected = updated(rule, arrays, hyper)
+    (file,) = updates_in(folder)
+    source = file.read_bytes()
+    file.write_bytes(b"\xff" * 100)
+    forget()
+    np.testing.assert_array_equal(updated(rule, arrays, hyper), expected)
+    assert file.read_bytes() == source
+
+
+@NUMBA
+def test_loops_of_a_folder_in_which_nothing_can_be_written_are_compiled(folder, monkeypatch):
+    """As in a container whose cache another user has filled."""
+    rule, hyper = in_step(3, "SGD")
+    arrays = arrays_for(rule, 5000, "float32")
+    updated(rule, arrays, hyper)
+    forget()
+
+    def closed(self):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("numba.core.caching._CacheLocator.ensure_cache_path", closed)
+    loops = []
+    monkeypatch.setattr(compiled, "_address", lambda job, make=compiled._address: loops.append(job) or make(job))
+    updated(rule, arrays, hyper)
+    assert len(loops) == 1
+
+
+@NUMBA
 def test_what_cannot_be_kept_is_compiled_all_the_same(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")

@@ -174,7 +174,10 @@ def _keep(made: Any, function: Callable) -> None:
 
     if sys.modules[function.__module__].__file__ is None:
         return
-    made.enable_caching()
+    try:
+        made.enable_caching()
+    except RuntimeError:
+        return  # the file was there, but nothing can be written beside it: compile in memory, every time anew
     cache = getattr(made, "_cache", None)
     load, save = getattr(cache, "load_overload", None), getattr(cache, "save_overload", None)
     if load is None or save is None:
@@ -268,10 +271,10 @@ def _module(source: str) -> ModuleType:
     path: Path | None = None
     try:
         path = loops_folder() / f"{name}.py"
-        if not path.is_file() or path.read_text() != source:
+        if not path.is_file() or path.read_bytes() != source.encode():  # which may be no text at all
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}.part")
-            partial.write_text(source)
+            partial.write_bytes(source.encode())
             partial.replace(path)
     except (OSError, RuntimeError):
         path = None  # no home, or one that cannot be written to: compile in memory, every time anew
