@@ -193,6 +193,20 @@ def test_what_cannot_be_traced_runs_as_array_code(folder):
         updated(numpys_own, [w, grad], {"lr": 0.1})
 
 
+@pytest.mark.parametrize("elementwise", [True, False])
+def test_a_rule_as_it_stands_may_keep_what_the_weight_was(elementwise):
+    def rule(w, grad, before, earlier, *, lr):
+        return w - lr * np.tanh(grad), w[:], before
+
+    arrays = arrays_for(rule, 5000, "float32")
+    wanted = rule(*(a.copy() for a in arrays), lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        update_for(rule, ("before", "earlier"), {"lr": 0.1}, elementwise).as_written(tuple(arrays), {"lr": 0.1})
+    for found, expected in zip([arrays[0], *arrays[2:]], wanted, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 @NUMBA
 def test_loops_are_kept_on_disk_one_for_each_rule_and_option(folder):
     arrays = arrays_for(optim.Momentum.rule, 5000, "float32")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import array_module
+from ..backend import array_module, is_array
 from . import compiled, elementary, source
 from .gpu import update as gpu
 from .gpu.launch import takes
@@ -132,5 +132,14 @@ def _store(results: Any, places: tuple) -> None:
     results = results if isinstance(results, tuple) else (results,)
     if len(results) != len(places):
         raise ValueError(f"rule: expected {len(places)} results, the weight and each buffer, got {len(results)}")
-    for result, place in zip(results, places, strict=True):
+    fresh = [_apart(result, place, places[:k]) for k, (result, place) in enumerate(zip(results, places, strict=True))]
+    for result, place in zip(fresh, places, strict=True):
         place[...] = result
+
+
+def _apart(result: Any, place: Any, earlier: tuple) -> Any:
+    """The result, or a copy where it lies in memory that is written first: what the weight was, kept in a buffer."""
+    if not is_array(result) or result is place:
+        return result
+    shares = array_module(place).may_share_memory
+    return result.copy() if any(shares(result, a) for a in (*earlier, place)) else result
