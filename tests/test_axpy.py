@@ -188,3 +188,13 @@ def test_weights_may_be_their_own_gradient():
     given = w.copy()
     update(rule, given, given, {}, hyper)
     np.testing.assert_allclose(given, w - np.float32(0.1) * w, rtol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_both_terms_may_be_of_one_array_and_a_factor_zero(beta):
+    def rule(w, grad, a, *, beta):
+        return (1 - beta) * w - beta * w, beta * a + (1 - beta) * a
+
+    arrays = arrays_for(rule, LEAST, "float32")
+    for found, expected in zip(updated(rule, arrays, {"beta": beta}), rule(*arrays, beta=beta), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -54,8 +54,9 @@ def sums_of(dtype: np.dtype) -> Sums | None:
         if a and b:
             both(x.size, float(a), byref(place(x)), 1, float(b), byref(place(y)), 1)
         else:
+            term = a * x  # first: x may be y
             y *= b
-            y += a * x
+            y += term
 
     def axpy(a: Any, x: Any, y: Any) -> None:
         axpby(a, x, 1.0, y)
