@@ -4,6 +4,7 @@ import functools
 import gc
 import itertools
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -299,6 +300,19 @@ def test_no_memory_is_read_before_it_is_written_or_after_it_is_freed():
         run = subprocess.run([sys.executable, "-c", TRAINING], env=environment, capture_output=True, text=True, check=True)
         said.append(run.stdout)
     assert said[0] == said[1]
+
+
+def test_arrays_from_a_pickle_are_shared_as_others_are():
+    """Their dtype is equal to float32, and not the same object."""
+    rng = np.random.default_rng(0)
+    given = [rng.standard_normal(shape).astype("float32") for shape in ((64, 300), (200, 300), (200,), (64, 200))]
+    x, weight, bias, g = read = [pickle.loads(pickle.dumps(a)) for a in given]
+    assert all(team.shared(*pair) is not None for pair in zip(given, read, strict=True))
+    y = products.affine(given[0], given[1], given[2], True)
+    np.testing.assert_array_equal(products.affine(x, given[1], bias, True), y)
+    found = products.affine_back(given[3], y, x, weight, (True, True, True), True)
+    for a, b in zip(found, products.affine_back(g, y, given[0], given[1], (True, True, True), True), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_does_not_fit_is_refused_however_large_it_is():

@@ -46,7 +46,7 @@ def affine(x: Any, weight: Any, bias: Any, positive: bool = False) -> Any:
     work = weight.size * rows
     fits = work >= LEAST_AFFINE and x.shape[1:] == weight.shape[1:]
     us = _shared(x, weight) if fits else None
-    if us is not None and (bias is None or (bias.dtype is x.dtype and bias.shape == (columns,) and bias.flags.carray)):
+    if us is not None and (bias is None or (bias.dtype == x.dtype and bias.shape == (columns,) and bias.flags.carray)):
         turns = columns >= NARROW or rows * columns <= LITTLE
         y, turned = empty((rows, columns), x), buffer("turned", (columns, rows) if turns else (0, 1), x)
         added, loops = np.zeros(columns, x.dtype) if bias is None else bias, us.loops
@@ -68,7 +68,7 @@ def affine_back(g: Any, y: Any, x: Any, weight: Any, wanted: tuple, positive: bo
     All are matrices, the bias's gradient of shape ``(out,)``.
     """
     work = x.size * len(weight)
-    us = _shared(g, x) if work >= LEAST_AFFINE and g.dtype is weight.dtype else None
+    us = _shared(g, x) if work >= LEAST_AFFINE and g.dtype == weight.dtype else None
     if us is None or not (g.flags.c_contiguous and weight.flags.carray and (y.flags.c_contiguous or not positive)):
         g = relu_grad(g, y) if positive else g
         gx, gw = matmul(g, weight) if wanted[0] else None, matmul(g.T, x) if wanted[1] else None

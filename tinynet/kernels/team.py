@@ -121,7 +121,7 @@ def shared(*arrays: Any) -> Shared | None:
     that are not of one dtype, float32 or float64, or not writable, which is all that a compiled loop takes."""
     dtype = arrays[0].dtype
     for a in arrays:
-        if type(a) is not np.ndarray or a.dtype is not dtype or not a.flags.behaved:
+        if type(a) is not np.ndarray or a.dtype != dtype or not a.flags.behaved:  # one from a pickle has its own float32
             return None
     everyone = team() if enabled() else None
     return None if everyone is None else everyone.shared(dtype)

@@ -105,7 +105,7 @@ class Binding:
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} is a read-only array, which no step can change")
             if not slots:
                 dtype = slot.dtype
-            if slot.dtype is not dtype or g.dtype is not dtype:
+            if slot.dtype != dtype or g.dtype != dtype:
                 dtype = None
             slots.append(slot)
             grads.append(g)
