@@ -35,6 +35,12 @@ def test_the_gradient_of_a_tie_goes_to_the_first():
     assert gradient(lambda a: F.max_pool1d(a, 3, 2, 1), np.array([[-1.0, -1.0, -1.0]])).tolist() == [[1, 1, 0]]
 
 
+def test_a_nan_gets_the_gradient_from_an_infinity_that_stands_before_it():
+    a = Tensor(np.array([[np.inf, np.nan, np.nan, 1.0]]), requires_grad=True)
+    F.max_pool1d(a, 2).backward(np.array([[2.0, 3.0]]))
+    np.testing.assert_array_equal(a.grad.numpy(), [[0, 2, 3, 0]])
+
+
 def test_a_nan_comes_out_as_nan_and_gets_the_gradient():
     a = np.array([[1.0, np.nan, np.inf, 2.0, 0.0, 3.0]])
     y = F.max_pool1d(Tensor(a), 2)

@@ -137,14 +137,19 @@ def winners(x: Any, y: Any, windows: Windows) -> Any:
     if takes(x, y):
         return on_gpu.winners(x, y, _grid(windows))
     xp = array_module(x)
-    top = xp.where(xp.isnan(y), np.inf, y) if y.dtype.kind == "f" else y  # then a NaN is the one that is not below
+    below = _below if y.dtype.kind == "f" and (xp is not np or np.isnan(y).any()) else xp.less
     lost = xp.ones(y.shape, bool)
     count = xp.zeros(y.shape, np.uint8 if math.prod([a.kernel for a in windows]) < 256 else np.int32)
     for elements, outs in places(windows):
         part = lost[outs]
-        part &= x[elements] < top[outs]
+        part &= below(x[elements], y[outs])
         count += lost
     return count
+
+
+def _below(x: Any, y: Any) -> Any:
+    """x < y, where y may be NaN: then all but a NaN are below, infinity too."""
+    return ~(x >= y) & (x == x)
 
 
 def of_winners(x: Any, at: Any, windows: Windows) -> Any:
