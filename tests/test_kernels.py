@@ -343,6 +343,34 @@ def test_what_cannot_be_kept_is_compiled_all_the_same(folder, monkeypatch):
     np.testing.assert_array_equal(fast, updated(rule, arrays, hyper))
 
 
+INTERRUPTED = """
+import _thread, importlib, threading, time, warnings
+import numpy as np
+from tinynet.kernels import relu
+
+def interrupt(name, bring=importlib.import_module):
+    importlib.import_module = bring  # the first time
+    threading.Timer(0.03, _thread.interrupt_main).start()
+    return bring(name)
+
+importlib.import_module, x = interrupt, np.linspace(-1, 1, 100_000, dtype="float32")
+try:
+    relu(x)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted")
+warnings.simplefilter("error")
+print(np.array_equal(relu(x), np.maximum(x, 0)), sum(t.name == "tinynet-import" for t in threading.enumerate()))
+"""
+
+
+@NUMBA
+def test_an_interrupt_while_numba_is_imported_does_not_leave_half_of_it():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["interrupted", "True", "0"], run.stderr
+
+
 @NUMBA
 def test_an_empty_variable_names_no_folder(monkeypatch):
     monkeypatch.setenv("TINYNET_CACHE", "")

@@ -15,10 +15,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
 import importlib.util
 import inspect
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -244,9 +246,30 @@ def _compiled(source: str, name: str, signature: str | None, fastmath: set[str] 
     return _made(lambda: _njit(getattr(_module(source), name), signature, fastmath))
 
 
+@functools.cache
+def _import() -> None:
+    """Import what is used of Numba here, in a thread of its own: an interrupt comes in the main thread, and there ends the
+    waiting only. After one in the middle of that (0.3 s) every loop failed to compile, or the process crashed."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for name in ("numba", "numba.core.ccallback", "numba.core.event", "numba.core.runtime"):
+                importlib.import_module(name)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="tinynet-import")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
 def _made(make: Callable[[], Any]) -> Any:
     """What ``make`` makes; None, with a warning, where it fails."""
     try:
+        _import()
         return make()
     except ImportError as error:
         problem = f"Numba is installed but cannot be imported ({error})"
