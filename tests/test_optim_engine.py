@@ -332,3 +332,17 @@ def test_a_step_asks_arrays_on_a_gpu_for_no_flag_that_only_numpy_has(monkeypatch
     assert [slot.p for slot in due.slots] == [p]
     assert due.counts == [1]
     assert due.dtype is None  # no compiled loop takes these
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_arrays_that_no_loop_takes_beside_others(dtype, order, engine):
+    """One of columns: NumPy says of float64 that it is equal to None, which stands for these."""
+    parameters = [tn.Parameter(np.ones((3, 4), dtype)), tn.Parameter(np.ones((3, 4), dtype))][::order]
+    parameters[1].data = np.asfortranarray(parameters[1].data)
+    optimizer = optim.Momentum(parameters, lr=0.5, beta=0.0)
+    for p in parameters:
+        p.grad = np.full((3, 4), 2, dtype)
+    optimizer.step()
+    for p in parameters:
+        np.testing.assert_array_equal(p.numpy(), np.zeros((3, 4)))

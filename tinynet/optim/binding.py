@@ -105,7 +105,7 @@ class Binding:
                 raise ValueError(f"{self.owner}: parameter {slot.name!r} is a read-only array, which no step can change")
             if not slots:
                 dtype = slot.dtype
-            if slot.dtype != dtype or g.dtype != dtype:
+            if slot.dtype is None or slot.dtype != dtype or g.dtype != dtype:  # NumPy takes None for float64
                 dtype = None
             slots.append(slot)
             grads.append(g)
