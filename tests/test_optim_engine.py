@@ -334,6 +334,7 @@ def test_a_step_asks_arrays_on_a_gpu_for_no_flag_that_only_numpy_has(monkeypatch
     assert due.dtype is None  # no compiled loop takes these
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("order", [1, -1])
 def test_arrays_that_no_loop_takes_beside_others(dtype, order, engine):
