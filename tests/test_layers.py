@@ -453,3 +453,19 @@ def test_an_array_assigned_to_a_buffer_stays_a_buffer():
     assert layer.state_dict()["mean"].tolist() == [3.0, 3.0]
     assert [name for name, _ in layer.named_buffers()] == ["mean"]
     assert isinstance(layer.mean, tn.Tensor)
+
+
+def test_the_weights_of_a_loss_are_buffers():
+    ids, weight = tn.tensor([0, 2, 1, 2]), np.array([1.0, 2.0, 4.0], "float32")
+    loss = L.CrossEntropyLoss(put(weight), label_smoothing=0.1)
+    wanted = F.cross_entropy(randn(4, 3), ids, weight=put(weight), label_smoothing=0.1)
+    np.testing.assert_array_equal(loss(randn(4, 3), ids).numpy(), wanted.numpy())
+    assert [*loss.state_dict()] == ["weight"]
+    assert loss.parameters() == []
+    assert repr(loss).startswith("CrossEntropyLoss(label_smoothing=0.1, weight=")
+    assert loss.astype("float64")(randn(4, 3, dtype="float64"), ids).dtype == np.float64
+    loss.load_state_dict({"weight": np.ones(3)})
+    x = randn(4, 3, dtype="float64")
+    np.testing.assert_allclose(loss(x, ids).numpy(), F.cross_entropy(x, ids, label_smoothing=0.1).numpy(), rtol=1e-12)
+    assert [*L.BCEWithLogitsLoss(pos_weight=tn.ones(3), weight=tn.ones(3)).state_dict()] == ["pos_weight", "weight"]
+    assert [*L.BCEWithLogitsLoss(pos_weight=3.0).state_dict()] == []

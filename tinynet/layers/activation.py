@@ -10,11 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import functions as F
+from ..backend import is_array
+from ..tensor import Tensor
 from .layer import Layer
 
 
 class FunctionLayer(Layer):
-    """A function of the input and fixed keywords: the base of the activation and loss layers."""
+    """A function of the input and fixed keywords: the base of the activation and loss layers.
+
+    A keyword that is an array or a Tensor is a buffer, under its own name (``weight``, ``pos_weight``), as in PyTorch.
+    """
 
     function: Callable[..., Any]
     inputs: int = 1  # how many arguments of the function are inputs; the others are keywords of the layer
@@ -36,12 +41,18 @@ class FunctionLayer(Layer):
         for name in names:
             if name not in self.keywords and signature.parameters[name].default is inspect.Parameter.empty:
                 raise TypeError(f"{type(self).__name__}: missing argument {name!r}")
+        self.arrays = [name for name, value in self.keywords.items() if is_array(value) or type(value) is Tensor]
+        for name in self.arrays:  # the weights of a loss: they move with the layer, and are saved
+            self.register_buffer(name, self.keywords.pop(name))
 
     def forward(self, *inputs: Any) -> Any:
+        if self.arrays:
+            return type(self).function(*inputs, **self.keywords, **{name: getattr(self, name) for name in self.arrays})
         return type(self).function(*inputs, **self.keywords)
 
     def describe(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.keywords.items())
+        arrays = {name: getattr(self, name) for name in self.arrays}
+        return ", ".join(f"{name}={value}" for name, value in {**self.keywords, **arrays}.items())
 
 
 def function_layer(name: str, function: Callable, inputs: int = 1, module: str = __name__) -> type[FunctionLayer]:
