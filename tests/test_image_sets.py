@@ -4,7 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
-from test_datasets import NAMES, REPOSITORY, write
+from idx_files import NAMES, REPOSITORY, write
 
 from tinynet.data import DataLoader
 from tinynet.datasets import CIFAR10, MNIST, DatasetError, FashionMNIST, download

@@ -79,7 +79,8 @@ class Model(Layer):
         says (it has not been tried on a GPU yet). A smaller last batch is run as it stands.
 
         Raises ``ValueError`` for epochs below 0, another ``step_scheduler``, data that are no batches of inputs and
-        targets, and by the loss; ``TypeError`` for what is no optimizer, loss, metric, scheduler or callback.
+        targets, an optimizer of other parameters or a scheduler of another optimizer, and by the loss; ``TypeError`` for
+        what is no optimizer, loss, metric, scheduler or callback.
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs is {epochs!r}, expected an integer of at least 0")
@@ -96,6 +97,7 @@ class Model(Layer):
         self._objective = Objective(loss, as_metrics(metrics, loss))
         loader = as_loader(train, batch_size, shuffle=True)
         held_out = None if validation is None else as_loader(validation, 1024, shuffle=False)
+        self._check_theirs(optimizer, scheduler)
         return fit(
             self,
             loader,
@@ -111,6 +113,18 @@ class Model(Layer):
             captured=capture,
             noted=self.epoch_numbers,
         )
+
+    def _check_theirs(self, optimizer: Any, scheduler: Any) -> None:
+        """ValueError for what belongs to another model or optimizer, and would train nothing."""
+        own = {id(p) for p in self.parameters()}
+        given = [id(p) for group in getattr(optimizer, "param_groups", []) for p in group["params"]]
+        if given and own.isdisjoint(given):
+            raise ValueError(
+                f"fit: optimizer has none of this {type(self).__name__}'s parameters; make it from the model, as "
+                "optim.Adam(model)"
+            )
+        if getattr(scheduler, "optimizer", optimizer) is not optimizer:
+            raise ValueError("fit: scheduler is that of another optimizer; make it from the one that is given")
 
     def epoch_numbers(self, numbers: dict[str, float]) -> dict[str, float]:
         """An epoch's loss and metrics as ``fit`` notes them. (A training on several processes makes them their mean.)"""
