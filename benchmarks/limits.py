@@ -8,6 +8,18 @@ copy. tinynet's step is split by timers put around the ops from outside, one aro
 what is left of forward and backward is the engine: recording, walking the graph, adding gradients, undoing broadcasting.
 Ops stand in the order of the step, below the layer whose matrix product they follow; "above" is what there is to gain.
 The timers add about half a microsecond to each call: "untimed" is the same step without them.
+
+Measured on 30 November 2026, AMD EPYC (Zen 4), two cores in a quiet minute, NumPy 2.4.6, Numba 0.68.1, in us. "Peak" is the
+step's products at the 232 GFLOP/s that both cores reach in registers alone, and its optimizer's bytes at a copy's rate:
+
+                                    tinynet  PyTorch  peak   what is above the peak
+    784-256-128-10, batch 64            505      905   317   products 48, optimizer 52, engine 46, loss and small layer 35
+    784-256-128-10, batch 128, SGD      810    1,190   572   products 105, engine 44, loss and small layer 40, optimizer 21
+    784-1000-1000-10, batch 128       6,980    8,750 5,605   products 740, optimizer 250, small layer 120, engine 130
+
+0.6 of PyTorch's time would be 543, met; 714 and, for the last, 0.65, 5,690. For these the products, now at 86% of the peak,
+would have to run at 97%, or Python's part and the optimizer be done while the last products run: a weight's gradient computed
+by the team while Python goes on to the next op. Of 784-256-128-10 with SGD that would hide 50 us at most.
 """
 
 from __future__ import annotations

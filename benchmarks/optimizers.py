@@ -12,26 +12,27 @@ Measured on 30 November 2026, AMD EPYC (Zen 4), two cores, NumPy 2.4.6, Numba 0.
 tinynet / PyTorch fused, µs, and in brackets one pass.
 
               235k, one thread   two threads   1.8M, one thread          two threads
-    SGD          35 /  53 ( 25)    24 /  43      225 /   257 ( 221)    121 /   119
-    Momentum     55 /  77 ( 43)    32 /  54      459 /   593 ( 453)    217 /   259
-    RMSprop      82 / 288 ( 43)    47 / 217      553 / 2,590 ( 444)    277 / 1,439
-    Adam         83 / 160 ( 72)    61 / 110      886 / 1,185 ( 702)    364 /   510
-    AdamW        81 / 151 ( 65)    63 / 109      719 /   975 ( 662)    345 /   552
+    SGD          33 /  54 ( 25)    26 /  42      224 /   234 ( 227)    107 /   145
+    Momentum     57 /  81 ( 43)    34 /  69      428 /   505 ( 446)    220 /   258
+    RMSprop      77 / 410 ( 43)    48 / 219      533 / 2,625 ( 489)    291 / 1,539
+    Adam         92 / 151 ( 70)    57 / 110      692 /   983 ( 725)    370 /   557
+    AdamW        92 / 151 ( 67)    61 / 113      664 /   959 ( 687)    385 /   618
 
-About 10 of these are Python's (six arrays). Only RMSprop on 235 thousand takes more than 1.5 passes: square roots and
-divisions alone, which share one unit of the processor, take 65 of its 82.
+About 10 of these are Python's (six arrays). Only RMSprop on 235 thousand, on one thread, takes more than 1.5 passes, 1.8:
+square roots and divisions, 16 cycles of the one unit that does them for each 16 weights, alone take 65 of its 77.
 
 Array code / PyTorch's default:
 
               235k, one thread   two threads   1.8M, one thread     two threads
-    SGD          50 /  55          37 /  44      257 /   234        122 /   128
-    Momentum     90 / 120          87 / 100      843 /   851        413 /   421
-    RMSprop     298 / 306         259 / 233    2,715 / 2,246      1,519 / 1,280
-    Adam        364 / 416         359 / 317    3,870 / 6,816      2,250 / 4,995
-    AdamW       404 / 443         410 / 347    4,312 / 7,015      2,752 / 5,460
+    SGD          54 /  55          42 /  45      286 /   272        130 /   128
+    Momentum     93 / 121          87 / 102      641 /   921        425 /   403
+    RMSprop     234 / 310         234 / 236    2,107 / 2,308      1,312 / 1,169
+    Adam        388 / 492         320 / 317    3,163 / 6,926      2,097 / 5,003
+    AdamW       326 / 455         321 / 339    3,105 / 7,185      2,174 / 5,302
 
-Where it is slower: NumPy's square root takes 0.35 ns a weight, a third of RMSprop, and waking a Python thread as long as it
-would save of a step of 235 thousand weights. Another run may differ by a tenth, those of 1.8 million by a fifth.
+SGD on 1.8 million weights is bound by memory for both, as is Momentum on two threads. RMSprop there stood between 0.9 and 1.15
+of PyTorch's time from run to run: NumPy's square root, which takes four numbers at a time, is a third of it. Another run
+may differ by a tenth, those of 1.8 million by a fifth.
 """
 
 from __future__ import annotations
