@@ -30,9 +30,9 @@ Array code / PyTorch's default:
     Adam        388 / 492         320 / 317    3,163 / 6,926      2,097 / 5,003
     AdamW       326 / 455         321 / 339    3,105 / 7,185      2,174 / 5,302
 
-SGD on 1.8 million weights is bound by memory for both, as is Momentum on two threads. RMSprop there stood between 0.9 and 1.15
-of PyTorch's time from run to run: NumPy's square root, which takes four numbers at a time, is a third of it. Another run
-may differ by a tenth, those of 1.8 million by a fifth.
+SGD on 1.8 million weights is bound by memory for both, as is Momentum on two threads. RMSprop there stood between 0.9 and
+1.15 of PyTorch's time from run to run: NumPy's square root, which takes four numbers at a time, is a third of it. Another
+run may differ by a tenth, those of 1.8 million by a fifth.
 """
 
 from __future__ import annotations
