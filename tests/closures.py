@@ -53,13 +53,3 @@ X, Y = tn.tensor(RNG.standard_normal((40, 3)).astype(np.float32)), tn.tensor(RNG
 def train(model, optimizer, steps):
     closure = closure_of(optimizer, lambda: F.cross_entropy(model(X), Y))
     return [optimizer.step(closure).item() for _ in range(steps)]
-
-
-def weights(model):
-    return {name: p.numpy().copy() for name, p in model.named_parameters()}
-
-
-def assert_equal(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)

@@ -4,8 +4,9 @@ import importlib
 
 import numpy as np
 import pytest
-from closures import LINES, SEARCHES, X, Y, assert_equal, closure_of, net, place, train, weights
+from closures import LINES, SEARCHES, X, Y, closure_of, net, place, train
 from sampling import host, put
+from steps import assert_equal, weights
 
 import tinynet as tn
 from tinynet import functions as F

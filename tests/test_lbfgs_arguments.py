@@ -4,8 +4,9 @@ import copy
 
 import numpy as np
 import pytest
-from closures import SEARCHES, X, Y, assert_equal, closure_of, net, train, weights
+from closures import SEARCHES, X, Y, closure_of, net, train
 from sampling import put
+from steps import assert_equal, weights
 
 import tinynet as tn
 from tinynet import functions as F
