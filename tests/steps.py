@@ -1,31 +1,15 @@
 """A small network, its batches and some steps, for the tests of what an optimizer keeps."""
 
-import inspect
-
 import numpy as np
+from update_rules import ELEMENTWISE
+from update_rules import OPTIONS as ELSEWHERE
 
 import tinynet as tn
 from tinynet import functions as F
 from tinynet import layers as L
-from tinynet import optim
 
-CLASSES = {n: c for n, c in vars(optim).items() if inspect.isclass(c) and issubclass(c, optim.Optimizer)}
-
-
-OPTIMIZERS = [name for name, c in CLASSES.items() if c.elementwise and name != "Optimizer"]  # the others: their own files
-
-
-OPTIONS = {
-    "Momentum": [{}, {"dampening": 0.0, "nesterov": True}],
-    "RMSprop": [{}, {"centered": True, "momentum": 0.9}],
-    "Adam": [{}, {"amsgrad": True}],
-    "AdamW": [{}, {"amsgrad": True}],
-    "NAdam": [{}, {"decoupled_weight_decay": True}],
-    "RAdam": [{}, {"decoupled_weight_decay": True}],
-}
-
-
-CASES = [(name, options) for name in OPTIMIZERS for options in OPTIONS.get(name, [{}])]
+OPTIONS = {**ELSEWHERE, "RMSprop": [{}, {"centered": True, "momentum": 0.9}]}
+CASES = [(name, options) for name in ELEMENTWISE for options in OPTIONS.get(name, [{}])]
 
 
 def net(seed=0):

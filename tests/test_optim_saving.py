@@ -6,7 +6,8 @@ import inspect
 import numpy as np
 import pytest
 from sampling import put
-from steps import CASES, CLASSES, OPTIMIZERS, assert_equal, net, parameter, train, weights
+from steps import CASES, assert_equal, net, parameter, train, weights
+from update_rules import CLASSES, ELEMENTWISE
 
 import tinynet as tn
 from tinynet import layers as L
@@ -148,8 +149,8 @@ def test_a_state_that_does_not_fit_changes_nothing(change, problem):
     assert before["groups"] == after["groups"]
 
 
-KINDS = {name: (*inspect.signature(CLASSES[name]).parameters, CLASSES[name].buffers) for name in OPTIMIZERS}
-OTHERS = [(a, b) for a in OPTIMIZERS for b in OPTIMIZERS if {*KINDS[a]} != {*KINDS[b]}]  # all but Adam and AdamW
+KINDS = {name: (*inspect.signature(CLASSES[name]).parameters, CLASSES[name].buffers) for name in ELEMENTWISE}
+OTHERS = [(a, b) for a in ELEMENTWISE for b in ELEMENTWISE if {*KINDS[a]} != {*KINDS[b]}]  # all but Adam and AdamW
 
 
 @pytest.mark.parametrize(("of", "into"), OTHERS)

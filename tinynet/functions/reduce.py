@@ -52,6 +52,11 @@ def _divided(g, n: int):
     return g * (1 / n) if n > 65504 and g.dtype.itemsize == 2 else g / n
 
 
+def _in_float32(f, x):
+    """f(x); of float16 by way of float32, as it adds up squares, which in float16 end at 65504."""
+    return f(x.astype(np.float32)).astype(x.dtype) if x.dtype.char == "e" else f(x)
+
+
 # ----------------------------------------------------------------------------------------------------- sums, moments
 
 
@@ -78,9 +83,7 @@ def _var_rule(g, y, x, axis, keepdims, ddof):
 @op(_var_rule)
 def var(x, axis=None, keepdims=False, ddof=0):
     """The variance over ``axis``, sum((x - mean)**2) / (n - ddof). ``ddof`` is 0 as in NumPy; PyTorch's default is 1."""
-    if x.dtype.char == "e":  # float16, in which NumPy would add up the squares, to 65504 at most
-        return x.astype(np.float32).var(axis=axis, keepdims=keepdims, ddof=ddof).astype(x.dtype)
-    return x.var(axis=axis, keepdims=keepdims, ddof=ddof)
+    return _in_float32(lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof), x)
 
 
 def _over_root(g, y):
@@ -97,17 +100,13 @@ def _std_rule(g, y, x, axis, keepdims, ddof):
 @op(_std_rule)
 def std(x, axis=None, keepdims=False, ddof=0):
     """The standard deviation over ``axis``, the root of ``var``; where it is 0, its gradient is taken as 0."""
-    if x.dtype.char == "e":
-        return x.astype(np.float32).std(axis=axis, keepdims=keepdims, ddof=ddof).astype(x.dtype)
-    return x.std(axis=axis, keepdims=keepdims, ddof=ddof)
+    return _in_float32(lambda x: x.std(axis=axis, keepdims=keepdims, ddof=ddof), x)
 
 
 @op(lambda g, y, x, axis, keepdims: _restore(_over_root(g, y), x, axis) * x)
 def _norm(x, axis, keepdims):
-    # The squares of bytes would wrap, and those of float16 end at 65504.
-    wide = x if x.dtype.kind == "f" and x.dtype.itemsize > 2 else x.astype(np.float32)
-    y = array_module(x).sqrt((wide * wide).sum(axis=axis, keepdims=keepdims))
-    return y.astype(x.dtype) if wide is not x and x.dtype.kind == "f" else y
+    x = x if x.dtype.kind == "f" else x.astype(np.float32)  # the squares of bytes would wrap
+    return _in_float32(lambda x: array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims)), x)
 
 
 def norm(x, ord=2, axis=None, keepdims=False) -> Tensor:
